@@ -1,0 +1,75 @@
+# chorus: `make run` sets up and starts a node, `make test` does all that CI does.
+
+CARGO ?= cargo
+MOUNT ?=
+THREADS ?= 2
+
+.PHONY: help run build test check fmt clippy deny advisories unit system demo bench torture clean-mounts
+
+help:
+	@echo "make run         build, start the node, mount on ~/Chorus (MOUNT=DIR: elsewhere)"
+	@echo "make test        everything CI runs"
+	@echo "make demo        two nodes on this machine, edits apart, the merged file"
+	@echo "make bench       measure, beside bindfs, sshfs and the disk below"
+	@echo "make torture     kill -9, long (ROUNDS=50)"
+	@echo "make advisories  known holes in dependencies (needs the network)"
+	@echo "make clean-mounts  remove mounts that a killed node left behind"
+
+# Installs what is missing, builds, starts the node and says what to do next.
+run:
+	@.ci/prepare run
+	$(CARGO) build --release --locked -p chorus-cli
+	@target/release/chorus up --detach $(MOUNT)
+	@echo
+	@echo "The node runs. Next:"
+	@echo "  target/release/chorus status"
+	@echo "  mkdir ~/Chorus/garden && target/release/chorus invite /garden --for bob > bob.card"
+	@echo "  (bob: chorus peer add bob.card)   stop it with: target/release/chorus down"
+
+# Everything CI runs, the quickest first.
+test:
+	@.ci/prepare test
+	@$(MAKE) --no-print-directory fmt clippy deny unit system
+
+fmt:
+	$(CARGO) fmt --all -- --check
+
+clippy:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+deny:
+	.ci/deny check licenses bans sources
+
+advisories:
+	.ci/deny check advisories
+
+build:
+	$(CARGO) build --locked -p chorus-cli --bin chorus
+
+unit: build
+	$(CARGO) test --workspace --exclude chorus-tests --locked
+
+# Namespaces and small disks are root's to make: for everybody else the tests run by sudo.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo "--config 'target.\"cfg(all())\".runner=[\"sudo\",\"-E\"]'")
+
+# Real nodes, mounts and network namespaces, a few at a time: they share the machine.
+system: build
+	$(CARGO) test -p chorus-tests --locked $(AS_ROOT) -- --test-threads=$(THREADS)
+
+demo: build
+	@.ci/prepare run
+	tests/demo.sh target/debug/chorus
+
+bench:
+	@.ci/prepare bench
+	$(CARGO) build --release --locked -p chorus-cli -p chorus-tests --bins
+	target/release/bench
+
+ROUNDS ?= 50
+torture: build
+	CHORUS_TORTURE=$(ROUNDS) $(CARGO) test -p chorus-tests --locked $(AS_ROOT) --test crash -- --test-threads=1 --nocapture
+
+clean-mounts:
+	@grep -E ' fuse\.chorus |^chorus ' /proc/self/mounts | cut -d' ' -f2 | while read -r at; do \
+		stat "$$at" >/dev/null 2>&1 || { echo "unmounting $$at"; umount -l "$$at" || fusermount3 -uz "$$at"; }; \
+	done

@@ -1,0 +1,465 @@
+//! The threads that move chunks: one fetches the bytes of blobs and keeps them, one serves.
+
+use crate::api::Event;
+use crate::core::Core;
+use crate::error::{During, Error, Result};
+use crate::home::random_bytes;
+use crate::link::ToLink;
+use crate::record::{self, BlobRecord, Bulk, ChunkRecord};
+use base::{ChunkId, DeviceId, Hash, Oid, SpaceTag};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use net::Net;
+use object::Manifest;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+use store::Batch;
+use sync::Envelope;
+
+/// Blobs fetched at the same time; others wait their turn.
+const FETCHING: usize = 16;
+/// Bytes written to a partial blob between two records of how far it is.
+const RECORD_BYTES: u64 = 64 << 20;
+/// How long a blob rests after a failure of this machine: at first, and at most.
+const REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// How long a peer may take none of what it asked for.
+const SEND_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What the threads are told.
+pub(crate) enum ToChunks {
+    /// A blob's bytes are needed here.
+    Fetch { tag: SpaceTag, manifest: Box<Manifest> },
+    /// A chunk arrived.
+    Arrived { tag: SpaceTag, id: ChunkId, bytes: Vec<u8> },
+    /// A peer asks for a chunk.
+    Send { peer: DeviceId, job: u64, tag: SpaceTag, id: ChunkId },
+    /// The node stops.
+    Stop,
+}
+
+pub(crate) struct Fetch {
+    manifest: Manifest,
+    blob: BlobRecord,
+    pub(crate) file: File,
+    at: BTreeMap<ChunkId, Vec<(u32, u64)>>,
+    missing: usize,
+    unrecorded: u64,
+    // The disk refused to make it durable: what was written since the last record may be lost.
+    doubtful: bool,
+}
+
+// A blob of a space.
+type Key = (SpaceTag, Hash);
+
+/// The thread that fetches.
+///
+/// A failure of this machine (its disk is full) takes a blob out of work for a while; what is here of
+/// it stays, and it is begun again where it was left.
+pub(crate) struct Fetcher<'a> {
+    core: &'a Core,
+    pub(crate) active: BTreeMap<Key, Fetch>,
+    queue: VecDeque<(Key, Manifest)>,
+    /// Those that failed here, and when each may be tried again.
+    resting: BTreeMap<Key, (Instant, Manifest)>,
+    /// All that wait in `queue`.
+    queued: BTreeSet<Key>,
+    /// How often each has failed.
+    failures: BTreeMap<Key, u32>,
+}
+
+/// Fetches until told to stop; what peers ask for is passed to the thread that serves.
+pub(crate) fn fetch_loop(core: &Core, inbox: &Receiver<ToChunks>, serve: &Sender<ToChunks>) {
+    let mut fetcher = Fetcher::new(core);
+    fetcher.resume();
+    loop {
+        match inbox.recv_timeout(fetcher.rest()) {
+            Ok(ToChunks::Fetch { tag, manifest }) => fetcher.want(tag, *manifest),
+            Ok(ToChunks::Arrived { tag, id, bytes }) => fetcher.arrived(tag, id, &bytes),
+            Ok(ToChunks::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(send) => drop(serve.send(send)),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if fetcher.rest().is_zero() {
+            fetcher.wake();
+        }
+    }
+    for (key, fetch) in &mut fetcher.active {
+        let _ = record(core, key, fetch);
+    }
+}
+
+impl<'a> Fetcher<'a> {
+    pub(crate) fn new(core: &'a Core) -> Fetcher<'a> {
+        Fetcher {
+            core,
+            active: BTreeMap::new(),
+            queue: VecDeque::new(),
+            resting: BTreeMap::new(),
+            queued: BTreeSet::new(),
+            failures: BTreeMap::new(),
+        }
+    }
+
+    // After a start: everything that is known and not whole.
+    fn resume(&mut self) {
+        let mut wanted = Vec::new();
+        {
+            let state = self.core.state.read();
+            for space in state.spaces.values() {
+                let chunked = space.heads.iter().filter(|(_, head)| head.chunked);
+                wanted.extend(chunked.map(|(id, _)| Oid { space: space.id, object: *id }));
+            }
+        }
+        for oid in wanted {
+            match crate::read::manifests(self.core, &oid) {
+                Ok(manifests) => {
+                    for manifest in manifests {
+                        self.want(oid.space.tag(), manifest);
+                    }
+                }
+                Err(e) => {
+                    self.core.problem(format!("a large file that is not whole cannot be looked at: {e}"))
+                }
+            }
+        }
+    }
+
+    // How long until one that rests may be tried again.
+    pub(crate) fn rest(&self) -> Duration {
+        let next = self.resting.values().map(|(at, _)| at.saturating_duration_since(Instant::now())).min();
+        next.unwrap_or(Duration::from_secs(3600))
+    }
+
+    // Tries those again that have rested.
+    pub(crate) fn wake(&mut self) {
+        let now = Instant::now();
+        let due: Vec<Key> =
+            self.resting.iter().filter(|(_, (at, _))| *at <= now).map(|(key, _)| *key).collect();
+        for key in due {
+            if let Some((_, manifest)) = self.resting.remove(&key) {
+                self.enqueue(key, manifest);
+            }
+        }
+        self.work();
+    }
+
+    pub(crate) fn want(&mut self, tag: SpaceTag, manifest: Manifest) {
+        // Lists of lists come with a later version; until then such a file is known and not here.
+        if manifest.level != 0 || i64::try_from(manifest.size).is_err() {
+            return;
+        }
+        let key = (tag, manifest.hash());
+        if self.active.contains_key(&key) || self.queued.contains(&key) || self.resting.contains_key(&key) {
+            return;
+        }
+        match self.core.blob(&tag, &key.1) {
+            Ok(Some(blob)) if blob.whole => {}
+            Ok(_) => {
+                self.enqueue(key, manifest);
+                self.work();
+            }
+            Err(e) => self.give_rest(key, manifest, &e),
+        }
+    }
+
+    fn enqueue(&mut self, key: Key, manifest: Manifest) {
+        if self.queued.insert(key) {
+            self.queue.push_back((key, manifest));
+        }
+    }
+
+    // Starts what there is room for, and finishes what is whole, until there is no more of either.
+    fn work(&mut self) {
+        loop {
+            while self.active.len() < FETCHING {
+                let Some((key, manifest)) = self.queue.pop_front() else { break };
+                self.queued.remove(&key);
+                if let Err(e) = self.start(key, &manifest) {
+                    self.stop(&key);
+                    self.give_rest(key, manifest, &e);
+                }
+            }
+            let whole: Vec<Key> =
+                self.active.iter().filter(|(_, f)| f.missing == 0).map(|(key, _)| *key).collect();
+            for key in &whole {
+                if let Err(e) = self.finish(key) {
+                    self.fail(*key, &e);
+                }
+            }
+            if whole.is_empty() {
+                break;
+            }
+        }
+        let all = self.active.len() + self.queue.len() + self.resting.len();
+        self.core.fetching.store(all, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    // The local file of a blob that is not whole; made where there is none.
+    fn begin(&self, key: &Key, manifest: &Manifest) -> Result<(BlobRecord, File)> {
+        let bulk = self.core.store.bulk();
+        if let Some(mut blob) = self.core.blob(&key.0, &key.1)? {
+            let whole = bulk.len(&blob.bulk.name)? == Some(manifest.size);
+            let file = bulk.open_rw(&blob.bulk.name)?;
+            if !whole {
+                // The file is not the one that the record speaks of: nothing of it is known to be here.
+                blob.have.clear();
+                file.set_len(manifest.size).during(|| "making room for a large file".into())?;
+            }
+            return Ok((blob, file));
+        }
+        let temp = bulk.create_temp()?;
+        temp.file.set_len(manifest.size).during(|| "making room for a large file".into())?;
+        let name = random_bytes()?;
+        bulk.persist(temp, &name)?;
+        let blob = BlobRecord { bulk: Bulk { name, size: manifest.size }, whole: false, have: Vec::new() };
+        let mut batch = Batch::new();
+        batch.put(record::blob_key(&key.0, &key.1), record::to_bytes(&blob));
+        let opened = self.core.store.apply(batch).and_then(|_| bulk.open_rw(&name));
+        match opened {
+            Ok(file) => Ok((blob, file)),
+            Err(e) => {
+                // A record may name it by now; then it stays.
+                if self.core.blob(&key.0, &key.1).is_ok_and(|blob| blob.is_none()) {
+                    let _ = bulk.remove(&name);
+                }
+                Err(e.into())
+            }
+        }
+    }
+
+    fn start(&mut self, key: Key, manifest: &Manifest) -> Result<()> {
+        let (blob, file) = self.begin(&key, manifest)?;
+        let mut at: BTreeMap<ChunkId, Vec<(u32, u64)>> = BTreeMap::new();
+        let mut ids = Vec::new();
+        let mut offset = 0;
+        for (index, chunk) in manifest.chunks.iter().enumerate() {
+            if !blob.has(index as u32) {
+                let places = at.entry(chunk.id).or_default();
+                if places.is_empty() {
+                    ids.push(chunk.id);
+                }
+                places.push((index as u32, offset));
+            }
+            offset += u64::from(chunk.len);
+        }
+        let missing = at.values().map(Vec::len).sum();
+        self.core.partial.write().insert(key, blob.clone());
+        self.active.insert(
+            key,
+            Fetch { manifest: manifest.clone(), blob, file, at, missing, unrecorded: 0, doubtful: false },
+        );
+        let mut asked = Vec::new();
+        for id in ids {
+            // Another file of the space may hold the same chunk; if it cannot be read, a friend has it.
+            let wanted = expected(&self.active, &key, &id);
+            match self.local_copy(&key, &id, &wanted).unwrap_or_default() {
+                Some(plain) => {
+                    let Some(fetch) = self.active.get_mut(&key) else { return Ok(()) };
+                    write(self.core, &key, fetch, &id, &plain)?;
+                }
+                None => asked.push(id),
+            }
+        }
+        if !asked.is_empty() {
+            self.core.tell_link(ToLink::Want { tag: key.0, ids: asked });
+        }
+        Ok(())
+    }
+
+    fn local_copy(&self, key: &Key, id: &ChunkId, wanted: &Option<(Hash, u32)>) -> Result<Option<Vec<u8>>> {
+        let (tag, content) = key;
+        let Some(bytes) = self.core.store.get(&record::chunk_key(tag, id))? else { return Ok(None) };
+        let at: ChunkRecord = record::from_bytes(&bytes, "chunk record")?;
+        if at.content == *content || *wanted != Some((at.plain, at.len)) {
+            return Ok(None);
+        }
+        let Some(blob) = self.core.blob(tag, &at.content)?.filter(|blob| blob.has(at.index)) else {
+            return Ok(None);
+        };
+        let mut plain = vec![0; at.len as usize];
+        let file = self.core.store.bulk().open(&blob.bulk.name)?;
+        file.read_exact_at(&mut plain, at.offset).during(|| "reading a large file".into())?;
+        Ok((Hash::of(&[&plain]) == at.plain).then_some(plain))
+    }
+
+    pub(crate) fn arrived(&mut self, tag: SpaceTag, id: ChunkId, bytes: &[u8]) {
+        if !self.needs(&tag, &id) {
+            // Nobody did wrong: it came after its blob was given a rest.
+            self.core.tell_link(ToLink::Unwant { tag, ids: vec![id] });
+            return;
+        }
+        let Some((plain, hash)) = self.open(&tag, &id, bytes) else {
+            self.core.tell_link(ToLink::Chunk { tag, id, stored: false });
+            return;
+        };
+        if self.keep(tag, id, &plain, hash) {
+            self.core.tell_link(ToLink::Chunk { tag, id, stored: true });
+        }
+        self.work();
+    }
+
+    fn needs(&self, tag: &SpaceTag, id: &ChunkId) -> bool {
+        self.active.iter().any(|((t, _), fetch)| t == tag && fetch.at.contains_key(id))
+    }
+
+    // The plain bytes of a chunk, if its id and a manifest say so. A manifest may lie about a chunk
+    // that another names rightly.
+    fn open(&self, tag: &SpaceTag, id: &ChunkId, bytes: &[u8]) -> Option<(Vec<u8>, Hash)> {
+        let fetches = self.active.iter().filter(|((t, _), f)| t == tag && f.at.contains_key(id));
+        fetches
+            .filter_map(|(key, fetch)| {
+                let (hash, len) = expected(&self.active, key, id)?;
+                let secret = self.core.epoch_secret(tag, &fetch.manifest.epoch)?;
+                let plain = crypto::open_chunk_checked(&secret, id, &hash, bytes).ok()?;
+                (plain.len() == len as usize).then_some((plain, hash))
+            })
+            .next()
+    }
+
+    // Writes a chunk wherever it belongs; whether it is anywhere.
+    // `hash` is that of the plain bytes.
+    fn keep(&mut self, tag: SpaceTag, id: ChunkId, plain: &[u8], hash: Hash) -> bool {
+        let places = self.active.keys().filter(|key| key.0 == tag).filter(|key| {
+            expected(&self.active, key, &id).is_some_and(|(h, len)| h == hash && len as usize == plain.len())
+        });
+        let places: Vec<Key> = places.copied().collect();
+        let mut kept = false;
+        for key in places {
+            let Some(fetch) = self.active.get_mut(&key) else { continue };
+            match write(self.core, &key, fetch, &id, plain) {
+                Ok(()) => kept = true,
+                Err(e) => self.fail(key, &e),
+            }
+        }
+        *self.core.arrivals.0.lock() += 1;
+        self.core.arrivals.1.notify_all();
+        kept
+    }
+
+    // It is whole: that is recorded, with where each of its chunks is, before it is let go.
+    fn finish(&mut self, key: &Key) -> Result<()> {
+        let (tag, content) = *key;
+        let Some(fetch) = self.active.get_mut(key) else { return Ok(()) };
+        sync(fetch)?;
+        let mut batch = Batch::new();
+        crate::blob::put_whole(&mut batch, &tag, &fetch.manifest, fetch.blob.bulk);
+        self.core.store.apply(batch)?;
+        self.active.remove(key);
+        self.failures.remove(key);
+        self.core.partial.write().remove(key);
+        let shown: Vec<Oid> = {
+            let state = self.core.state.read();
+            let space = state.spaces.get(&tag);
+            let heads =
+                space.into_iter().flat_map(|s| s.heads.iter().map(move |(id, head)| (s.id, id, head)));
+            let shown = heads.filter(|(_, _, head)| head.content == Some(content));
+            shown.map(|(space, object, _)| Oid { space, object: *object }).collect()
+        };
+        self.core.emit(shown.into_iter().map(|oid| Event::Content { oid, remote: true }));
+        *self.core.arrivals.0.lock() += 1;
+        self.core.arrivals.1.notify_all();
+        Ok(())
+    }
+
+    // A blob that cannot be written now: what is here of it is recorded, if that can be.
+    fn fail(&mut self, key: Key, error: &Error) {
+        if let Some(fetch) = self.active.get_mut(&key).filter(|fetch| !fetch.doubtful) {
+            let _ = record(self.core, &key, fetch);
+        }
+        if let Some(manifest) = self.stop(&key) {
+            self.give_rest(key, manifest, error);
+        }
+    }
+
+    // Takes a blob out of work; what only it needed is not asked for any more.
+    fn stop(&mut self, key: &Key) -> Option<Manifest> {
+        self.core.partial.write().remove(key);
+        let fetch = self.active.remove(key)?;
+        let ids: Vec<ChunkId> = fetch.at.keys().filter(|id| !self.needs(&key.0, id)).copied().collect();
+        if !ids.is_empty() {
+            self.core.tell_link(ToLink::Unwant { tag: key.0, ids });
+        }
+        Some(fetch.manifest)
+    }
+
+    fn give_rest(&mut self, key: Key, manifest: Manifest, error: &Error) {
+        if self.failures.is_empty() {
+            self.core.problem(format!("a large file cannot be kept now, and is tried again: {error}"));
+        }
+        let failures = self.failures.entry(key).or_default();
+        let wait = REST.saturating_mul(1 << (*failures).min(6)).min(LONGEST_REST);
+        *failures += 1;
+        self.resting.insert(key, (Instant::now() + wait, manifest));
+        let all = self.active.len() + self.queue.len() + self.resting.len();
+        self.core.fetching.store(all, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+// Writes a chunk to its places in one blob. It counts as missing until it is in all of them.
+fn write(core: &Core, key: &Key, fetch: &mut Fetch, id: &ChunkId, plain: &[u8]) -> Result<()> {
+    let Some(places) = fetch.at.get(id) else { return Ok(()) };
+    for (_, offset) in places {
+        fetch.file.write_all_at(plain, *offset).during(|| "writing a large file".into())?;
+    }
+    for (index, _) in fetch.at.remove(id).unwrap_or_default() {
+        fetch.blob.note(index);
+        if let Some(partial) = core.partial.write().get_mut(key) {
+            partial.note(index);
+        }
+        fetch.missing -= 1;
+        fetch.unrecorded += plain.len() as u64;
+    }
+    if fetch.unrecorded >= RECORD_BYTES { record(core, key, fetch) } else { Ok(()) }
+}
+
+fn sync(fetch: &mut Fetch) -> Result<()> {
+    let synced = fetch.file.sync_data().during(|| "writing a large file".into());
+    fetch.doubtful |= synced.is_err();
+    synced
+}
+
+// The bytes are durable before a record says that they are here.
+fn record(core: &Core, key: &Key, fetch: &mut Fetch) -> Result<()> {
+    sync(fetch)?;
+    let mut batch = Batch::new();
+    batch.put(record::blob_key(&key.0, &key.1), record::to_bytes(&fetch.blob));
+    core.store.apply(batch)?;
+    fetch.unrecorded = 0;
+    Ok(())
+}
+
+// What a manifest says of a chunk: the hash and the length of its plain bytes.
+fn expected(active: &BTreeMap<Key, Fetch>, key: &Key, id: &ChunkId) -> Option<(Hash, u32)> {
+    let fetch = active.get(key)?;
+    let (index, _) = *fetch.at.get(id)?.first()?;
+    fetch.manifest.chunks.get(index as usize).map(|chunk| (chunk.plain, chunk.len))
+}
+
+/// Serves chunks until told to stop.
+pub(crate) fn serve_loop(core: &Core, net: &Net, inbox: &Receiver<ToChunks>) {
+    for message in inbox {
+        let ToChunks::Send { peer, job, tag, id } = message else { return };
+        let bytes = core.sealed_chunk(&tag, &id).unwrap_or_else(|e| {
+            core.problem(format!("a chunk could not be served: {e}"));
+            None
+        });
+        let size = bytes.as_ref().map_or(0, Vec::len);
+        let envelope = Envelope::Chunk { tag, id, bytes }.encode();
+        let queued = send(net, &peer, envelope);
+        core.tell_link(ToLink::Sent { peer, job, bytes: size, queued });
+    }
+}
+
+// Waits for room in the carrier's queue; a peer that takes nothing is given up.
+fn send(net: &Net, peer: &DeviceId, envelope: Vec<u8>) -> usize {
+    let deadline = Instant::now() + SEND_DEADLINE;
+    loop {
+        match net.send(*peer, envelope.clone()) {
+            Ok(queued) => return queued,
+            Err(e) if e.kind() != base::Kind::Busy || Instant::now() > deadline => return 0,
+            Err(_) => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}

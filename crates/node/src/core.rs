@@ -1,0 +1,184 @@
+//! The middle of a node: what its threads share, and how it is opened.
+
+use crate::api::{Event, Identity};
+use crate::error::{Error, Result};
+use crate::events::Events;
+use crate::home::{Keys, random_bytes};
+use crate::link::ToLink;
+use crate::read::Layout;
+use crate::record::{self, BlobRecord, Me};
+use crate::rendered::Rendered;
+use crate::state::State;
+use crate::status::LinkStatus;
+use base::{Actor, DeviceId, Hash, Kind, LogId, ObjectId, Oid, Run, SpaceId, SpaceTag};
+use crossbeam_channel::Sender;
+use lru::LruCache;
+use object::{Doc, Heads};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use store::{Store, Ticket};
+
+/// What all threads of a node share.
+///
+/// Locks are taken in this order: `writer`, then `state`, then `rendered`. Nobody waits for a
+/// disk or a friend while holding `state`.
+pub(crate) struct Core {
+    pub(crate) keys: Keys,
+    pub(crate) me: Me,
+    pub(crate) device: DeviceId,
+    pub(crate) run: Run,
+    /// All runs of this home, this one included.
+    pub(crate) runs: Vec<Run>,
+    pub(crate) store: Store,
+    pub(crate) state: RwLock<State>,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) rendered: Mutex<Rendered>,
+    /// Held while a room of home is made a space; taken before any other lock.
+    pub(crate) sharing: Mutex<()>,
+    /// Held while the record of a friend is changed or a space is joined; taken before `writer`.
+    pub(crate) friends: Mutex<()>,
+    pub(crate) events: Events,
+    /// Wakes the thread that seals.
+    pub(crate) sealer: Sender<()>,
+    pub(crate) link: RwLock<Option<Sender<ToLink>>>,
+    pub(crate) stopping: AtomicBool,
+    /// Bulk files to be removed once a batch is durable.
+    pub(crate) garbage: Mutex<Vec<(Ticket, [u8; 16])>>,
+    /// How many blobs are being fetched or wait for it.
+    pub(crate) fetching: AtomicUsize,
+    /// How each friend's device stands, as the link thread last saw it.
+    pub(crate) links: Mutex<BTreeMap<DeviceId, LinkStatus>>,
+    pub(crate) net: RwLock<Option<Arc<net::Net>>>,
+    /// Blobs that are being fetched: what of them is here, the newest chunks included.
+    pub(crate) partial: RwLock<BTreeMap<(SpaceTag, Hash), BlobRecord>>,
+    /// Where the chunks of blobs lie that are read while they are fetched.
+    pub(crate) layouts: Mutex<LruCache<(Oid, Heads), Arc<Layout>>>,
+    /// Counts chunks that arrived, for readers that wait for one.
+    pub(crate) arrivals: (Mutex<u64>, parking_lot::Condvar),
+}
+
+/// What only the holder of the writer's lock touches.
+pub(crate) struct Writer {
+    pub(crate) docs: LruCache<Oid, Doc>,
+    pub(crate) next_change: u64,
+    /// The store is being read: nothing new may be made of what is applied again.
+    pub(crate) replaying: bool,
+}
+
+impl Writer {
+    pub(crate) fn new() -> Writer {
+        let most = NonZeroUsize::new(base::limit::LOADED_DOCS).unwrap_or(NonZeroUsize::MIN);
+        Writer { docs: LruCache::new(most), next_change: 0, replaying: false }
+    }
+}
+
+impl Core {
+    /// The log that this node appends to.
+    pub(crate) fn log(&self) -> LogId {
+        LogId { device: self.device, incarnation: self.me.incarnation }
+    }
+
+    /// The actor of this run for an object.
+    pub(crate) fn actor(&self, oid: &Oid) -> Actor {
+        Actor::derive(&oid.space, &self.device, &self.me.incarnation, &self.run, &oid.object)
+    }
+
+    /// The root of home, which is the mount's root.
+    pub(crate) fn root(&self) -> Oid {
+        Oid { space: self.me.home, object: self.me.home.root() }
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            person: self.me.person,
+            device: self.device,
+            name: self.me.name.clone(),
+            fingerprint: crypto::fingerprint(&self.me.person.0),
+        }
+    }
+
+    /// Runs a change of names under the writer's lock.
+    pub(crate) fn locked<T>(&self, work: impl FnOnce(&Core) -> Result<T>) -> Result<T> {
+        let _writer = self.writer.lock();
+        work(self)
+    }
+
+    /// The addresses to listen on: those asked for, else those of last time, else a port chosen now
+    /// and kept.
+    pub(crate) fn listen_addresses(&self, asked: &[String]) -> Result<Vec<String>> {
+        if !asked.is_empty() {
+            return Ok(asked.to_vec());
+        }
+        if !self.me.listen.is_empty() {
+            return Ok(self.me.listen.clone());
+        }
+        // Of the ports that neither services nor outgoing connections use by default.
+        let port = 10_000 + u16::from_be_bytes(random_bytes()?) % 20_000;
+        let listen = vec![format!("/ip4/0.0.0.0/tcp/{port}"), format!("/ip4/0.0.0.0/udp/{port}/quic-v1")];
+        let me = Me { listen: listen.clone(), ..self.me.clone() };
+        let mut batch = store::Batch::new();
+        batch.put(record::node_key("me", b""), record::to_bytes(&me));
+        self.store.apply(batch)?;
+        Ok(listen)
+    }
+
+    /// The hash of an object's content, where it has one.
+    pub(crate) fn head_content(&self, oid: &Oid) -> Option<base::Hash> {
+        self.state.read().space(&oid.space)?.heads.get(&oid.object)?.content
+    }
+
+    /// Asks the sealer to look now.
+    pub(crate) fn wake_sealer(&self) {
+        let _ = self.sealer.try_send(());
+    }
+
+    /// Tells the link thread, if there is one.
+    pub(crate) fn tell_link(&self, message: ToLink) {
+        if let Some(link) = self.link.read().as_ref() {
+            let _ = link.send(message);
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Notes something that a person should know; `status` shows it.
+    pub(crate) fn problem(&self, text: String) {
+        tracing::warn!("{text}");
+        let mut state = self.state.write();
+        if state.problems.len() < 64 {
+            state.problems.insert(text);
+        }
+    }
+
+    pub(crate) fn emit(&self, events: impl IntoIterator<Item = Event>) {
+        self.events.send(events);
+    }
+}
+
+/// Reads who this node is from its store.
+pub(crate) fn read_me(store: &Store) -> Result<Option<Me>> {
+    match store.get(&record::node_key("me", b""))? {
+        Some(bytes) => Ok(Some(record::from_bytes(&bytes, "identity record")?)),
+        None => Ok(None),
+    }
+}
+
+/// A new random object id.
+pub(crate) fn new_object() -> Result<ObjectId> {
+    Ok(ObjectId(random_bytes()?))
+}
+
+/// An error for an object that is not here.
+pub(crate) fn no_object() -> Error {
+    Error::refused(Kind::NotFound, "no such object here")
+}
+
+/// An error for a space that is not here.
+pub(crate) fn no_space(_: &SpaceId) -> Error {
+    Error::refused(Kind::NotFound, "that space is not held here")
+}

@@ -1,0 +1,112 @@
+//! The head of an object: all that is known of it without opening its document.
+
+use crate::record::HeadRecord;
+use base::{DeviceId, Hash};
+use object::{Clock, Heads, Type};
+
+/// What the index knows of an object.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) kind: Type,
+    /// Whether it has a document; an unedited object is its birth.
+    pub(crate) edited: bool,
+    /// Bytes of its content.
+    pub(crate) size: u64,
+    pub(crate) perm: Option<u16>,
+    pub(crate) heads: Heads,
+    pub(crate) clock: Clock,
+    /// The hash of its content: of the manifest for chunked content, of the bytes where they are
+    /// still those of the birth.
+    pub(crate) content: Option<Hash>,
+    pub(crate) chunked: bool,
+    /// The other versions that stand beside it, by the hash of their content.
+    pub(crate) others: Vec<Hash>,
+    /// Who signed its birth.
+    pub(crate) author: DeviceId,
+    /// Nanoseconds since 1970, as this device shows it.
+    pub(crate) mtime: i64,
+    /// Pieces of its image, and bytes of the first and of the others.
+    pub(crate) pieces: u32,
+    pub(crate) snapshot: u64,
+    pub(crate) appended: u64,
+}
+
+impl Head {
+    /// An object that has just been born.
+    pub(crate) fn new(kind: Type, author: DeviceId, mtime: i64) -> Head {
+        Head {
+            kind,
+            edited: false,
+            size: 0,
+            perm: None,
+            heads: Heads::default(),
+            clock: Clock::new(),
+            content: None,
+            chunked: false,
+            others: Vec::new(),
+            author,
+            mtime,
+            pieces: 0,
+            snapshot: 0,
+            appended: 0,
+        }
+    }
+
+    pub(crate) fn to_record(&self) -> HeadRecord {
+        HeadRecord {
+            kind: self.kind.code(),
+            edited: self.edited,
+            size: self.size,
+            perm: self.perm,
+            heads: self.heads.hashes().to_vec(),
+            clock: self.clock.iter().map(|(a, n)| (*a, *n)).collect(),
+            content: self.content,
+            others: self.others.clone(),
+            author: self.author,
+            pieces: self.pieces,
+            snapshot: self.snapshot,
+            appended: self.appended,
+            mtime: self.mtime,
+            chunked: self.chunked,
+        }
+    }
+
+    pub(crate) fn from_record(record: HeadRecord) -> Head {
+        Head {
+            kind: Type::from_code(record.kind),
+            edited: record.edited,
+            size: record.size,
+            perm: record.perm,
+            heads: Heads::new(record.heads),
+            clock: record.clock.into_iter().collect(),
+            content: record.content,
+            chunked: record.chunked,
+            others: record.others,
+            author: record.author,
+            mtime: record.mtime,
+            pieces: record.pieces,
+            snapshot: record.snapshot,
+            appended: record.appended,
+        }
+    }
+
+    /// What the view is told of the object's birth. Content is compared only between unedited files.
+    pub(crate) fn born(&self) -> space::view::Born {
+        use space::view::{Born, BornKind};
+        let kind = match self.kind {
+            Type::Room => BornKind::Room,
+            Type::Link => BornKind::Link,
+            other => BornKind::File(other.code()),
+        };
+        Born { kind, content: self.content.filter(|_| !self.edited) }
+    }
+
+    /// The permission bits shown: what was set, else what such a thing has.
+    pub(crate) fn perm(&self) -> u16 {
+        self.perm.unwrap_or(match self.kind {
+            Type::Room => 0o755,
+            Type::Link => 0o777,
+            _ => 0o644,
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! The running node: one writer, events out, handles for the faces.
+//!
+//! An edit goes: `names` or `edit` (what it means) → `steps` or the journal (stored and shown) →
+//! `seal` (entries of this device's log, durable) → `link` (told). What arrives goes the other way: `link`
+//! → `intake` (verified, stored, applied, shown) → `events` (the faces hear of it). Large content
+//! travels beside that, in `blob` and `chunks`.
+//!
+//! Nothing but this crate writes state, and here only the holder of the writer's lock does. Readers
+//! look at what is published and never wait for it. No thread waits for a friend while it holds a lock.
+
+mod api;
+mod apply;
+mod blob;
+mod check;
+mod chunks;
+mod clock;
+mod copying;
+mod core;
+mod documents;
+mod edit;
+mod error;
+mod events;
+mod friends;
+mod head;
+mod home;
+mod intake;
+mod link;
+mod names;
+mod node;
+mod open;
+mod placing;
+mod policy;
+mod read;
+mod record;
+mod rendered;
+mod seal;
+mod sharing;
+mod state;
+mod status;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+pub use api::{
+    Added, Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, Member, NewContent, Offer,
+    PeerStatus, Role, Saved, Shared, SpaceStatus, Statfs, Status, Target, Version, What,
+};
+pub use base::Oid;
+pub use error::{Error, Result};
+pub use node::{Node, Options, fsck};

@@ -1,0 +1,594 @@
+//! The thread between the state machine of `sync` and the carriers: it owns the machine, feeds it
+//! what happened, and does what it says. It never opens an entry and never waits for a disk.
+
+use crate::chunks::ToChunks;
+use crate::core::Core;
+use crate::error::Result;
+use crate::intake::Took;
+use crate::record;
+use crate::seal::Fresh;
+use base::{ChunkId, DeviceId, Entry, Hash, SpaceTag, limit};
+use crossbeam_channel::{Receiver, Sender};
+use crypto::TopicSecret;
+use net::Net;
+use object::Manifest;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use sync::{Envelope, Input, Output, Sync};
+
+/// Bytes of entries that go into one envelope.
+const ENVELOPE_TARGET: usize = 1 << 20;
+
+/// Outputs that wait for room in the carrier's queue, per peer.
+const OUTBOX: usize = 4096;
+
+/// What the link thread is told.
+pub(crate) enum ToLink {
+    /// A carrier's event.
+    Net(net::Event),
+    /// An entry that was made here, durable.
+    Fresh(Fresh),
+    /// What became of an entry that was delivered.
+    Took { from: Option<DeviceId>, tag: SpaceTag, entry: Entry, took: Took },
+    /// A blob's bytes are needed.
+    Fetch { tag: SpaceTag, manifest: Box<Manifest> },
+    /// Chunks to ask for.
+    Want { tag: SpaceTag, ids: Vec<ChunkId> },
+    /// Chunks not to ask for now.
+    Unwant { tag: SpaceTag, ids: Vec<ChunkId> },
+    /// What became of a chunk that was delivered.
+    Chunk { tag: SpaceTag, id: ChunkId, stored: bool },
+    /// A chunk was handed to the carrier.
+    Sent { peer: DeviceId, job: u64, bytes: usize, queued: usize },
+    /// Friends, members or spaces changed.
+    Refresh,
+    /// The node stops.
+    Stop,
+}
+
+/// Entries on their way to be verified and stored.
+pub(crate) type Arriving = (Option<DeviceId>, SpaceTag, Entry);
+
+pub(crate) struct Link {
+    core: Arc<Core>,
+    net: Arc<Net>,
+    sync: Sync,
+    started: Instant,
+    intake: Sender<Arriving>,
+    chunks: Sender<ToChunks>,
+    /// What waits for room in the carrier's queue, by peer.
+    outbox: BTreeMap<DeviceId, VecDeque<Output>>,
+    topics: BTreeMap<String, (SpaceTag, TopicSecret)>,
+    held: BTreeSet<SpaceTag>,
+    allowed: BTreeMap<DeviceId, BTreeSet<SpaceTag>>,
+    shared: BTreeSet<(DeviceId, SpaceTag)>,
+    connected: BTreeSet<DeviceId>,
+    /// The addresses that the carrier keeps trying, by friend.
+    dialed: BTreeMap<DeviceId, Vec<String>>,
+    /// How many people are known: with another, what waited may count.
+    people: usize,
+    /// When each pairing that is asked for may be asked again.
+    pairings: BTreeMap<DeviceId, Instant>,
+}
+
+/// Between two tries at a pairing that was not answered.
+const PAIR_AGAIN: Duration = Duration::from_secs(5);
+
+impl Link {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        net: Arc<Net>,
+        intake: Sender<Arriving>,
+        chunks: Sender<ToChunks>,
+    ) -> Result<Link> {
+        let seed = u64::from_be_bytes(crate::home::random_bytes()?);
+        Ok(Link {
+            // Enough chunks under way that neither side waits for the other.
+            sync: Sync::new(core.device, sync::Config { chunk_asks: 24, ..Default::default() }, seed),
+            core,
+            net,
+            started: Instant::now(),
+            intake,
+            chunks,
+            outbox: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            held: BTreeSet::new(),
+            allowed: BTreeMap::new(),
+            shared: BTreeSet::new(),
+            connected: BTreeSet::new(),
+            dialed: BTreeMap::new(),
+            people: 0,
+            pairings: BTreeMap::new(),
+        })
+    }
+
+    /// Runs until the node stops.
+    pub(crate) fn run(mut self, inbox: &Receiver<ToLink>, carrier: &Receiver<net::Event>) {
+        self.refresh();
+        loop {
+            let wait = self.sync.next_wake().map_or(1_000, |at| at.saturating_sub(self.now()));
+            let timeout = crossbeam_channel::after(Duration::from_millis(wait.clamp(1, 1_000)));
+            crossbeam_channel::select! {
+                recv(inbox) -> message => match message {
+                    Ok(ToLink::Stop) | Err(_) => return,
+                    Ok(message) => self.take(message),
+                },
+                recv(carrier) -> event => match event {
+                    Ok(event) => self.take(ToLink::Net(event)),
+                    Err(_) => return,
+                },
+                recv(timeout) -> _ => self.step(Input::Tick),
+            }
+            if self.pairings.values().any(|at| *at <= Instant::now()) {
+                self.refresh();
+            }
+            self.publish_status();
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    fn take(&mut self, message: ToLink) {
+        match message {
+            ToLink::Net(event) => self.take_event(event),
+            ToLink::Fresh(fresh) => {
+                let header = fresh.entry.header();
+                self.step(Input::Stored {
+                    tag: fresh.tag,
+                    log: header.log,
+                    seq: header.seq,
+                    hash: fresh.entry.hash(),
+                    prev: header.prev,
+                    bytes: fresh.entry.bytes().len(),
+                });
+                if header.epoch.is_none() {
+                    self.refresh();
+                }
+            }
+            ToLink::Took { from, tag, entry, took } => self.took(from, tag, entry, took),
+            ToLink::Fetch { tag, manifest } => {
+                let _ = self.chunks.send(ToChunks::Fetch { tag, manifest });
+            }
+            ToLink::Want { tag, ids } => self.step(Input::ChunksWanted { tag, ids }),
+            ToLink::Unwant { tag, ids } => self.step(Input::ChunksUnwanted { tag, ids }),
+            ToLink::Chunk { tag, id, stored: true } => self.step(Input::ChunkStored { tag, id }),
+            ToLink::Chunk { tag, id, stored: false } => self.step(Input::ChunkFailed { tag, id }),
+            ToLink::Sent { peer, job, bytes, queued } => {
+                self.step(Input::Sent { peer, job, next: 0, bytes, queued })
+            }
+            ToLink::Refresh => self.refresh(),
+            ToLink::Stop => {}
+        }
+    }
+
+    fn took(&mut self, from: Option<DeviceId>, tag: SpaceTag, entry: Entry, took: Took) {
+        let header = entry.header();
+        let (log, seq, hash) = (header.log, header.seq, entry.hash());
+        let clear = header.epoch.is_none();
+        match took {
+            Took::Stored(_) => {
+                self.step(Input::Stored {
+                    tag,
+                    log,
+                    seq,
+                    hash,
+                    prev: header.prev,
+                    bytes: entry.bytes().len(),
+                });
+                if clear {
+                    self.refresh();
+                    self.step(Input::Retry);
+                }
+            }
+            Took::Known => self.step(Input::Known { tag, log, seq, hash }),
+            Took::Missing => self.step(Input::Missing { from, tag, entry }),
+            Took::Waits => self.step(Input::Waits { from, tag, entry }),
+            Took::Refused(why) => {
+                let name = from.map_or("gossip".to_string(), |d| self.core.name_of_device(&d));
+                self.core.problem(format!("an entry from {name} was refused: {why}"));
+                self.step(Input::Refused { tag, log, seq, hash });
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: net::Event) {
+        match event {
+            net::Event::Connected { peer, .. } => {
+                self.core.heard(&peer);
+                self.connected.insert(peer);
+                self.step(Input::Connected { peer });
+                self.offer_spaces(&peer);
+            }
+            net::Event::Disconnected { peer, .. } => {
+                self.connected.remove(&peer);
+                self.outbox.remove(&peer);
+                // An offer may have been lost with the link.
+                self.shared.retain(|(to, _)| *to != peer);
+                self.step(Input::Disconnected { peer });
+            }
+            net::Event::Received { peer, bytes } => match Envelope::decode(&bytes) {
+                Ok(envelope) => self.step(Input::Received { peer, envelope }),
+                Err(e) => {
+                    let name = self.core.name_of_device(&peer);
+                    self.core.problem(format!("{name} sent something that is no envelope: {e}"));
+                }
+            },
+            net::Event::Gossip { topic, bytes, from } => {
+                let Some((tag, secret)) = self.topics.get(&topic) else { return };
+                let tag = *tag;
+                let opened = secret.open_frame(&bytes).ok().and_then(|frame| Envelope::decode(&frame).ok());
+                if let Some(envelope) = opened {
+                    self.step(Input::Gossip { via: from, tag, envelope });
+                }
+            }
+            net::Event::Drained { peer, queued } => {
+                self.step(Input::Drained { peer, queued });
+                self.flush(&peer);
+            }
+            net::Event::PairRequest { peer, bytes, reply } => {
+                let (answer, accepted) = self.core.answer_pairing(&peer, &bytes);
+                reply.send(answer);
+                if accepted {
+                    self.refresh();
+                }
+            }
+            net::Event::PairAnswer { peer, result } => {
+                self.core.take_pairing_answer(&peer, result.map_err(|e| e.to_string()));
+                self.refresh();
+            }
+            net::Event::Trouble { what } => tracing::info!("network: {what}"),
+            net::Event::Listening { addr } => tracing::info!("listening on {addr}"),
+            _ => {}
+        }
+    }
+
+    /// Gives the state machine something, and does what it says.
+    fn step(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.sync.step(self.now(), input, &mut out);
+        // What is done may give it more; a queue rather than a recursion.
+        for output in out {
+            self.perform(output);
+        }
+    }
+
+    fn perform(&mut self, output: Output) {
+        match output {
+            // What a peer that reads nothing would be told is not kept for ever; it is told again.
+            Output::Send { peer, .. } if self.outbox.get(&peer).is_some_and(|o| o.len() >= OUTBOX) => {}
+            Output::Send { peer, .. } | Output::SendEntries { peer, .. } | Output::SendEntry { peer, .. } => {
+                self.outbox.entry(peer).or_default().push_back(output);
+                self.flush(&peer);
+            }
+            Output::SendChunk { peer, job, tag, id } => {
+                let _ = self.chunks.send(ToChunks::Send { peer, job, tag, id });
+            }
+            Output::Deliver { from, tag, entry } => {
+                let _ = self.intake.send((from, tag, entry));
+            }
+            Output::DeliverChunk { tag, id, bytes, .. } => {
+                let _ = self.chunks.send(ToChunks::Arrived { tag, id, bytes });
+            }
+            Output::ChunkAbsent { .. } => {}
+            Output::Gossip { tag, hash, announcement, .. } => self.gossip(&tag, &hash, announcement),
+            Output::Offer { from, name, entries } => {
+                let changed = self.core.take_offer(&from, &name, entries);
+                self.refresh();
+                if changed {
+                    self.step(Input::Retry);
+                }
+            }
+            Output::Addr { .. } => {}
+            Output::Synced { peer, tag } => {
+                self.shared.insert((peer, tag));
+            }
+            Output::Misbehaved { peer, why } => {
+                let name = self.core.name_of_device(&peer);
+                self.core.problem(format!("{name} is ignored for a while: {why}"));
+            }
+        }
+    }
+
+    // Sends what waits for a peer until the carrier's queue is full.
+    fn flush(&mut self, peer: &DeviceId) {
+        let mut answers = Vec::new();
+        while let Some(output) = self.outbox.get_mut(peer).and_then(VecDeque::pop_front) {
+            match self.send(&output) {
+                Some(answer) => answers.extend(answer),
+                None => {
+                    self.outbox.entry(*peer).or_default().push_front(output);
+                    break;
+                }
+            }
+        }
+        for answer in answers {
+            self.step(answer);
+        }
+    }
+
+    // Hands one output to the carrier; none if its queue is full.
+    fn send(&self, output: &Output) -> Option<Option<Input>> {
+        match output {
+            Output::Send { peer, envelope } => self.hand_over(peer, envelope).map(|_| None),
+            Output::SendEntries { peer, job, tag, log, from, to, budget } => {
+                let (entries, next) =
+                    self.core.entries_from(tag, log, *from, *to, (*budget).min(ENVELOPE_TARGET));
+                let bytes = entries.iter().map(Vec::len).sum();
+                let queued =
+                    if entries.is_empty() { 0 } else { self.hand_over(peer, &Envelope::Entries(entries))? };
+                Some(Some(Input::Sent { peer: *peer, job: *job, next, bytes, queued }))
+            }
+            Output::SendEntry { peer, job, tag, hash } => {
+                let entry = self.core.read_entry(hash).ok().flatten().filter(|e| e.space_tag() == *tag);
+                let bytes = entry.as_ref().map_or(0, |e| e.bytes().len());
+                let envelope = match entry {
+                    Some(entry) => Envelope::Entries(vec![entry.bytes().to_vec()]),
+                    None => Envelope::Absent { ranges: Vec::new(), hashes: vec![(*tag, *hash)] },
+                };
+                let queued = self.hand_over(peer, &envelope)?;
+                Some(Some(Input::Sent { peer: *peer, job: *job, next: 0, bytes, queued }))
+            }
+            _ => Some(None),
+        }
+    }
+
+    // None if the queue is full; a peer that is not connected takes nothing and loses nothing.
+    fn hand_over(&self, peer: &DeviceId, envelope: &Envelope) -> Option<usize> {
+        match self.net.send(*peer, envelope.encode()) {
+            Ok(queued) => Some(queued),
+            Err(e) if e.kind() == base::Kind::Busy => None,
+            Err(_) => Some(0),
+        }
+    }
+
+    fn gossip(&self, tag: &SpaceTag, hash: &Hash, announcement: Option<Envelope>) {
+        let Some((topic, (_, secret))) = self.topics.iter().find(|(_, (t, _))| t == tag) else { return };
+        let envelope = match announcement {
+            Some(envelope) => envelope,
+            None => match self.core.read_entry(hash) {
+                // What is in clear goes by the link alone; gossip is for what members seal.
+                Ok(Some(entry)) if entry.header().kind == base::EntryKind::Content => {
+                    Envelope::Entries(vec![entry.bytes().to_vec()])
+                }
+                _ => return,
+            },
+        };
+        let Ok(nonce) = crate::home::random_bytes() else { return };
+        let frame = secret.seal_frame(nonce, &envelope.encode());
+        if frame.len() <= limit::GOSSIP_BYTES + 1024 {
+            self.net.publish(topic.clone(), frame);
+        }
+    }
+
+    /// Tells the state machine and the carrier who is a friend, who is a member, what is held.
+    fn refresh(&mut self) {
+        let plan = self.core.link_plan();
+        for (tag, logs) in &plan.held {
+            if self.held.insert(*tag) {
+                self.step(Input::Space { tag: *tag, logs: logs.clone() });
+            }
+        }
+        if self.people != plan.people {
+            self.people = plan.people;
+            self.step(Input::Retry);
+        }
+        let gone: Vec<_> = self.held.iter().filter(|tag| !plan.held.contains_key(*tag)).copied().collect();
+        for tag in gone {
+            self.held.remove(&tag);
+            self.step(Input::Drop { tag });
+        }
+        for (peer, tags) in &plan.allowed {
+            if self.allowed.get(peer) != Some(tags) {
+                self.step(Input::Allow { peer: *peer, tags: tags.clone() });
+            }
+        }
+        let lost: Vec<_> = self.allowed.keys().filter(|p| !plan.allowed.contains_key(*p)).copied().collect();
+        for peer in lost {
+            self.step(Input::Forget { peer });
+        }
+        self.allowed = plan.allowed;
+        self.topics = plan.topics;
+        self.net.allow(plan.friends.keys().copied().collect());
+        self.net.subscribe(self.topics.keys().cloned().collect());
+        self.net.pairing(plan.pairing_open);
+        for (peer, addrs) in &plan.friends {
+            // Asking again would start the waiting between tries over.
+            if !addrs.is_empty() && self.dialed.get(peer) != Some(addrs) {
+                self.net.dial(*peer, addrs.clone());
+            }
+        }
+        self.dialed = plan.friends;
+        self.pairings.retain(|peer, _| plan.pairings.iter().any(|(p, _, _)| p == peer));
+        for (peer, addrs, request) in plan.pairings {
+            if self.pairings.get(&peer).is_none_or(|at| *at <= Instant::now()) {
+                self.pairings.insert(peer, Instant::now() + PAIR_AGAIN);
+                self.net.pair(peer, addrs, request);
+            }
+        }
+        for peer in self.connected.clone() {
+            self.offer_spaces(&peer);
+        }
+    }
+
+    // Hands a member the spaces that they may not know of yet.
+    fn offer_spaces(&mut self, peer: &DeviceId) {
+        let Some(tags) = self.allowed.get(peer) else { return };
+        for tag in tags.clone() {
+            if self.shared.contains(&(*peer, tag)) {
+                continue;
+            }
+            if let Some((name, entries)) = self.core.share_entries(&tag) {
+                self.shared.insert((*peer, tag));
+                self.perform(Output::Send { peer: *peer, envelope: Envelope::Share { name, entries } });
+            }
+        }
+    }
+
+    fn publish_status(&self) {
+        let mut links = self.core.links.lock();
+        links.clear();
+        for peer in self.allowed.keys() {
+            let status = self.sync.peer(peer);
+            links.insert(
+                *peer,
+                crate::status::LinkStatus {
+                    connected: self.connected.contains(peer),
+                    behind_us: status.as_ref().map_or(0, |s| s.behind_us),
+                    behind_them: status.as_ref().map_or(0, |s| s.behind_them),
+                },
+            );
+        }
+    }
+}
+
+/// What the link thread is to know of friends and spaces.
+pub(crate) struct Plan {
+    pub(crate) held: BTreeMap<SpaceTag, BTreeMap<base::LogId, Vec<(u64, Hash)>>>,
+    pub(crate) allowed: BTreeMap<DeviceId, BTreeSet<SpaceTag>>,
+    pub(crate) friends: BTreeMap<DeviceId, Vec<String>>,
+    pub(crate) topics: BTreeMap<String, (SpaceTag, TopicSecret)>,
+    pub(crate) pairing_open: bool,
+    pub(crate) people: usize,
+    pub(crate) pairings: Vec<(DeviceId, Vec<String>, Vec<u8>)>,
+}
+
+impl Core {
+    /// The entries of a run of a log, every branch, up to a budget in bytes; and the first place
+    /// that is not among them.
+    fn entries_from(
+        &self,
+        tag: &SpaceTag,
+        log: &base::LogId,
+        from: u64,
+        to: u64,
+        budget: usize,
+    ) -> (Vec<Vec<u8>>, u64) {
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        let mut next = from;
+        for found in
+            self.store.range_from(&record::entries_of_log(tag, log), &record::entries_at(tag, log, from))
+        {
+            let Ok((key, value)) = found else { break };
+            let at = key.len() - Hash::LEN - 8;
+            let Ok(seq) = key[at..at + 8].try_into().map(u64::from_be_bytes) else { break };
+            if seq > to || (bytes >= budget && seq >= next) {
+                break;
+            }
+            bytes += value.len();
+            next = seq + 1;
+            entries.push(value);
+        }
+        (entries, next)
+    }
+
+    /// What a new member of a space is handed: its name; genesis, operations and the members'
+    /// statements.
+    pub(crate) fn share_entries(&self, tag: &SpaceTag) -> Option<(String, Vec<Vec<u8>>)> {
+        let state = self.state.read();
+        let space = state.spaces.get(tag).filter(|s| !s.is_home)?;
+        let mut entries: Vec<Vec<u8>> = Vec::new();
+        for person in space.membership.members().keys() {
+            if let Some(person) = state.people.get(person) {
+                entries.extend(person.entries().map(|e| e.bytes().to_vec()));
+            }
+        }
+        entries.extend(space.membership.entries().into_iter().map(|e| e.bytes().to_vec()));
+        Some((space.name.clone(), entries))
+    }
+
+    /// What the link thread is to know.
+    fn link_plan(&self) -> Plan {
+        let state = self.state.read();
+        let mut plan = Plan {
+            held: BTreeMap::new(),
+            allowed: BTreeMap::new(),
+            friends: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            pairing_open: self.pairing_open(),
+            people: state.people.len(),
+            pairings: self.open_pairings(&state),
+        };
+        for (tag, space) in &state.spaces {
+            plan.held.insert(*tag, space.logs.tips.clone());
+            // Members who are nobody's friends here are known by what others pass on of them.
+            for person in space.membership.members().keys().filter(|_| !space.is_home) {
+                plan.held.entry(person.space().tag()).or_default();
+            }
+            if let Some(secret) = space.membership.current_epoch().and_then(|e| space.epochs.get(&e))
+                && !space.is_home
+            {
+                let topic = secret.topic_secret();
+                plan.topics.insert(topic.topic(), (*tag, topic));
+            }
+        }
+        for (tag, (_, logs)) in &state.statements {
+            plan.held.insert(*tag, logs.tips.clone());
+        }
+        for peer in state.peers.values() {
+            for device in state.devices(peer) {
+                plan.friends.insert(device, peer.addrs.clone());
+                let tags = shared_tags(&state, &peer.person);
+                plan.allowed.insert(device, tags);
+            }
+        }
+        plan
+    }
+}
+
+// The spaces in which somebody is a member, and the statements of everybody in them.
+fn shared_tags(state: &crate::state::State, person: &base::PersonId) -> BTreeSet<SpaceTag> {
+    let mut tags = BTreeSet::new();
+    for (tag, space) in state.spaces.iter().filter(|(_, s)| !s.is_home) {
+        if space.membership.role(person).is_some() {
+            tags.insert(*tag);
+            tags.extend(space.membership.members().keys().map(|p| p.space().tag()));
+        }
+    }
+    tags
+}
+
+// Nothing in an entry may end the thread: one that breaks something is refused, its signer named.
+fn guarded(core: &Core, entry: &Entry) -> Result<Took> {
+    let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| core.take_entry(entry, false)));
+    taken.unwrap_or_else(|_| {
+        core.writer.lock().docs.clear();
+        let name = core.name_of_device(&entry.header().log.device);
+        Ok(Took::Refused(format!(
+            "applying an entry of {name} failed in a way that is a fault of this program"
+        )))
+    })
+}
+
+/// The thread that verifies, stores and applies what arrives: in order, many entries to one sync of
+/// the disk.
+pub(crate) fn intake_loop(core: &Core, arriving: &Receiver<Arriving>) {
+    while let Ok(first) = arriving.recv() {
+        let mut done = Vec::new();
+        let mut last = None;
+        let mut next = Some(first);
+        while let Some((from, tag, entry)) = next {
+            let took = guarded(core, &entry).unwrap_or_else(|e| {
+                core.problem(format!("an entry could not be stored, and is asked for again: {e}"));
+                Took::Waits
+            });
+            if let Took::Stored(ticket) = &took {
+                last = Some(*ticket);
+            }
+            done.push((from, tag, entry, took));
+            next = if done.len() < 256 { arriving.try_recv().ok() } else { None };
+        }
+        if let Some(ticket) = last
+            && let Err(e) = core.store.wait(ticket)
+        {
+            core.problem(format!("the store failed; restart the node: {e}"));
+            return;
+        }
+        for (from, tag, entry, took) in done {
+            core.tell_link(ToLink::Took { from, tag, entry, took });
+        }
+    }
+}

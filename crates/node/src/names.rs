@@ -1,0 +1,512 @@
+//! Making, moving and removing names. Each works out the steps; `steps` performs them.
+
+use crate::core::{Core, new_object, no_object, no_space};
+use crate::error::{Error, Result};
+use crate::home::random_bytes;
+use crate::state::{Newborn, Space};
+use crate::steps::{Step, here};
+use base::{DoorId, Kind, ObjectId, Oid, SpaceId, name};
+use object::{Birth, Clock, Content, Door, DoorKind, Gone, Meta, Target, Type};
+use space::view::{How, Shown};
+
+impl Core {
+    /// Makes an empty file that is not yet anything to anyone else: until it is saved or settled
+    /// it is only in memory, and until it is sealed it can vanish without a trace.
+    pub(crate) fn create(&self, room: Oid, name: &str, perm: u16, local: bool) -> Result<Oid> {
+        let meta = Meta { perm: Some(perm & 0o777), ..Meta::default() };
+        let birth = Birth { id: new_object()?, kind: Type::Text, meta, content: Content::Bytes(Vec::new()) };
+        self.give_birth(room, name, birth, true, local)
+    }
+
+    /// Makes a room.
+    pub(crate) fn mkdir(&self, room: Oid, name: &str) -> Result<Oid> {
+        let n =
+            self.with_space(&room.space, |space| Ok(space.view.next_room_n(room.object, name.as_bytes())))?;
+        let id = ObjectId::of_room(&room.object, name.as_bytes(), n);
+        let birth = Birth { id, kind: Type::Room, meta: Meta::default(), content: Content::Empty };
+        self.give_birth(room, name, birth, false, false)
+    }
+
+    /// Makes a symlink.
+    pub(crate) fn symlink(&self, room: Oid, name: &str, target: &[u8]) -> Result<Oid> {
+        if target.len() > base::limit::LINK_BYTES {
+            return Err(Error::refused(Kind::NameTooLong, "the link's text is too long"));
+        }
+        let content = Content::Bytes(target.to_vec());
+        let birth = Birth { id: new_object()?, kind: Type::Link, meta: Meta::default(), content };
+        self.give_birth(room, name, birth, false, false)
+    }
+
+    fn give_birth(&self, room: Oid, name: &str, birth: Birth, open: bool, local: bool) -> Result<Oid> {
+        let id = birth.id;
+        let newborn = Newborn { birth, bulk: None, local, open, stored: false };
+        let steps = self.with_space(&room.space, |space| {
+            free_name(space, &room.object, name)?;
+            let add = self.add_door(space, room.object, name, place_of(id), DoorKind::Place, local)?;
+            self.settled(space, &[room.object], vec![Step::Born(newborn), add])
+        })?;
+        self.perform(&room.space, steps)?;
+        Ok(Oid { space: room.space, object: id })
+    }
+
+    /// Puts another door to an object.
+    pub(crate) fn link(&self, oid: Oid, room: Oid, name: &str) -> Result<()> {
+        same_space(&oid, &room)?;
+        let steps = self.with_space(&room.space, |space| {
+            free_name(space, &room.object, name)?;
+            if !space.heads.contains_key(&oid.object) {
+                return Err(no_object());
+            }
+            if space.is_room(&oid.object) {
+                return Err(Error::refused(Kind::Denied, "a room has one place; make a symlink to it"));
+            }
+            let mut steps = Vec::new();
+            for (in_room, door) in space.view.doors_of(oid.object) {
+                // A file that shows only because it returned gets a door that holds it where it is.
+                if let Some(shown) =
+                    space.view.shown_of(in_room, door).filter(|s| s.returned && s.door == door)
+                {
+                    let kind = DoorKind::Place;
+                    let name = shown.name.to_string();
+                    steps.extend(self.hand_over(space, in_room, shown, in_room, &name, kind)?);
+                }
+            }
+            steps.push(self.add_door(
+                space,
+                room.object,
+                name,
+                place_of(oid.object),
+                DoorKind::Place,
+                false,
+            )?);
+            self.settled(space, &[room.object], steps)
+        })?;
+        self.perform(&room.space, steps)
+    }
+
+    /// Puts a door to another space in home.
+    pub(crate) fn link_space(&self, room: Oid, name: &str, to: &SpaceId) -> Result<Step> {
+        self.with_space(&room.space, |space| {
+            free_name(space, &room.object, name)?;
+            let target = Target { space: Some(*to), object: to.root() };
+            self.add_door(space, room.object, name, target, DoorKind::Place, false)
+        })
+    }
+
+    /// Removes a name that leads to a file or link.
+    pub(crate) fn unlink(&self, room: Oid, name: &str) -> Result<()> {
+        let (steps, last) = self.with_space(&room.space, |space| {
+            let shown = must_show(space, &room.object, name)?;
+            writable(space)?;
+            if is_room_here(space, &shown) {
+                return Err(Error::refused(Kind::IsRoom, "a room is removed by rmdir"));
+            }
+            let steps = self.settled(space, &[room.object], remove_steps(space, room.object, &shown))?;
+            Ok((steps, last_door(space, room.object, &shown)))
+        })?;
+        self.perform(&room.space, steps)?;
+        if let (Some(object), Some(space)) = (last, self.state.write().space_mut(&room.space))
+            && space.heads.contains_key(&object)
+        {
+            space.unlinked.insert(object);
+        }
+        Ok(())
+    }
+
+    /// Removes an empty room.
+    pub(crate) fn rmdir(&self, room: Oid, name: &str) -> Result<()> {
+        let steps = self.with_space(&room.space, |space| {
+            let shown = must_show(space, &room.object, name)?;
+            writable(space)?;
+            check_removable_room(space, &shown)?;
+            let mut steps = remove_steps(space, room.object, &shown);
+            // Claims on the room that lost would otherwise become its place.
+            for (in_room, id) in here(&shown.target).map(|r| space.view.claims(r)).unwrap_or_default() {
+                if !(in_room == room.object && shown.doors.contains(&id)) {
+                    steps.extend(pass_over(space, in_room, id, Gone { clock: Clock::new(), to: None }));
+                }
+            }
+            self.settled(space, &[room.object], steps)
+        })?;
+        self.perform(&room.space, steps)
+    }
+
+    /// Renames; what had the new name loses it.
+    pub(crate) fn rename(&self, from: Oid, old: &str, to: Oid, new: &str, no_replace: bool) -> Result<()> {
+        same_space(&from, &to)?;
+        let steps = self.with_space(&from.space, |space| {
+            let source = must_show(space, &from.object, old)?;
+            if source.version.is_some() {
+                return Err(Error::refused(Kind::Invalid, "another version has no name of its own; copy it"));
+            }
+            writable(space)?;
+            must_be_room(space, &to.object)?;
+            name::check(new.as_bytes())?;
+            if from == to && old == new {
+                return Ok(Vec::new());
+            }
+            let mut steps = Vec::new();
+            if is_room_here(space, &source) {
+                check_no_cycle(space, &source, to.object)?;
+            }
+            if let Some(target) = space.view.lookup(to.object, new) {
+                if no_replace {
+                    return Err(Error::refused(Kind::Exists, "the new name is taken"));
+                }
+                if target.target == source.target {
+                    return Ok(Vec::new());
+                }
+                check_replaceable(space, &source, target)?;
+                steps.extend(remove_steps(space, to.object, target));
+            }
+            steps.extend(self.move_steps(space, from.object, &source, to.object, new)?);
+            self.settled(space, &[from.object, to.object], steps)
+        })?;
+        if steps.is_empty() {
+            return Ok(());
+        }
+        self.perform(&from.space, steps)
+    }
+
+    // Moving is a new door, and the old one passed over in its favour; both halves travel together.
+    fn move_steps(
+        &self,
+        space: &Space,
+        from: ObjectId,
+        source: &Shown,
+        to: ObjectId,
+        new: &str,
+    ) -> Result<Vec<Step>> {
+        let kind = if source.how == How::Link { DoorKind::Link } else { DoorKind::Place };
+        let mut steps = Vec::new();
+        // What had only a local name gets one that travels.
+        if let Some(object) = here(&source.target)
+            && let Some(newborn) = space.pending.births.get(&object).filter(|n| n.local)
+        {
+            steps.push(Step::Born(Newborn { local: false, ..newborn.clone() }));
+        }
+        steps.extend(self.hand_over(space, from, source, to, new, kind)?);
+        Ok(steps)
+    }
+
+    // A new door, and all doors of a name passed over in its favour.
+    fn hand_over(
+        &self,
+        space: &Space,
+        from: ObjectId,
+        source: &Shown,
+        to: ObjectId,
+        new: &str,
+        kind: DoorKind,
+    ) -> Result<Vec<Step>> {
+        let add = self.add_door(space, to, new, source.target, kind, false)?;
+        let Step::Add { id: new_id, .. } = &add else { return Err(no_object()) };
+        let new_id = *new_id;
+        let mut steps = vec![add];
+        for door in source.doors.iter() {
+            let target = space.view.door_state(from, *door).map_or(&source.target, |d| &d.target);
+            let gone = Gone { clock: clock_of(space, target), to: Some((to, new_id)) };
+            steps.extend(pass_over(space, from, *door, gone));
+        }
+        Ok(steps)
+    }
+
+    // Rooms above that are where they are only because of something else are claimed anew together
+    // with a change of names in them, or they may go elsewhere under the hands of whoever makes it.
+    fn settled(&self, space: &Space, rooms: &[ObjectId], mut steps: Vec<Step>) -> Result<Vec<Step>> {
+        let mut done = std::collections::BTreeSet::new();
+        for unsettled in rooms.iter().flat_map(|room| space.view.unsettled(*room)) {
+            if !done.insert(unsettled.room) {
+                continue;
+            }
+            let id = DoorId(random_bytes()?);
+            let door = Door {
+                name: unsettled.name,
+                target: place_of(unsettled.room),
+                kind: DoorKind::Place,
+                at: (space.logs.lamport() + 1, self.device),
+                gone: Vec::new(),
+            };
+            let already = |room: ObjectId, door: DoorId| {
+                steps.iter().any(|step| match step {
+                    Step::Gone { room: r, id, .. } | Step::Cancel { room: r, id } => {
+                        *r == room && *id == door
+                    }
+                    _ => false,
+                })
+            };
+            let passed: Vec<Step> = unsettled
+                .doors
+                .iter()
+                .filter(|(room, door)| !already(*room, *door))
+                .flat_map(|(room, door)| {
+                    let to = Some((unsettled.parent, id));
+                    pass_over(space, *room, *door, Gone { clock: Clock::new(), to })
+                })
+                .collect();
+            // All of them removed by the steps themselves: the room goes, and is not to be held.
+            if !passed.is_empty() {
+                steps.push(Step::Add { room: unsettled.parent, id, door, local: false });
+                steps.extend(passed);
+            }
+        }
+        Ok(steps)
+    }
+
+    /// After `rename F F~`, when the same process makes F anew: F's object goes on under F, and F~
+    /// becomes a file of this device alone with the old content. Returns the backup.
+    pub(crate) fn reclaim_renamed(
+        &self,
+        room: Oid,
+        name: &str,
+        moved: (Oid, &str),
+        old: Newborn,
+    ) -> Result<Oid> {
+        let backup = old.birth.id;
+        let steps = self.with_space(&room.space, |space| {
+            free_name(space, &room.object, name)?;
+            let shown = must_show(space, &moved.0.object, moved.1)?;
+            let mut steps = Vec::new();
+            let mut back = None;
+            for door in shown.doors.iter() {
+                let at = (moved.0.object, *door);
+                let origin = space.pending.gones.iter().find_map(|(origin, gones)| {
+                    gones.last().filter(|g| g.to == Some(at) && origin.0 == room.object).map(|_| *origin)
+                });
+                match origin {
+                    Some((room, id)) if space.pending.doors.contains_key(&at) => {
+                        steps.push(Step::Ungone { room, id });
+                        steps.push(Step::Cancel { room: at.0, id: at.1 });
+                        back = Some(id);
+                    }
+                    _ => {}
+                }
+            }
+            if back.is_none() {
+                steps = self.move_steps(space, moved.0.object, &shown, room.object, name)?;
+            }
+            steps.push(Step::Born(old));
+            steps.push(self.add_door(
+                space,
+                moved.0.object,
+                moved.1,
+                place_of(backup),
+                DoorKind::Place,
+                true,
+            )?);
+            self.settled(space, &[room.object], steps)
+        })?;
+        self.perform(&room.space, steps)?;
+        Ok(Oid { space: room.space, object: backup })
+    }
+
+    /// After `unlink F`, when the same process makes F anew: F's object goes on.
+    pub(crate) fn reclaim_unlinked(&self, room: Oid, name: &str, oid: Oid) -> Result<()> {
+        same_space(&room, &oid)?;
+        let steps = self.with_space(&room.space, |space| {
+            free_name(space, &room.object, name)?;
+            if !space.heads.contains_key(&oid.object) {
+                return Err(no_object());
+            }
+            let pending = space.pending.gones.iter().find(|((r, id), gones)| {
+                *r == room.object
+                    && gones.last().is_some_and(|g| g.to.is_none())
+                    && space
+                        .view
+                        .door_state(*r, *id)
+                        .is_some_and(|d| d.target == place_of(oid.object) && d.name == name.as_bytes())
+            });
+            Ok(vec![match pending {
+                Some(((room, id), _)) => Step::Ungone { room: *room, id: *id },
+                None => {
+                    self.add_door(space, room.object, name, place_of(oid.object), DoorKind::Place, false)?
+                }
+            }])
+        })?;
+        self.perform(&room.space, steps)
+    }
+
+    /// The steps that remove everything shown under a room, the room's own name excepted.
+    pub(crate) fn clear_steps(&self, space: &Space, room: ObjectId) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for shown in space.view.list(room) {
+            if let (Some(object), true) = (here(&shown.target), is_room_here(space, shown)) {
+                steps.extend(self.clear_steps(space, object));
+            }
+            steps.extend(remove_steps(space, room, shown));
+        }
+        steps
+    }
+
+    /// The step that puts a new door.
+    pub(crate) fn add_door(
+        &self,
+        space: &Space,
+        room: ObjectId,
+        name: &str,
+        target: Target,
+        kind: DoorKind,
+        local: bool,
+    ) -> Result<Step> {
+        let id = DoorId(random_bytes()?);
+        // Provisional: the lamport is settled when the door is sealed, and never gets smaller.
+        let at = (space.logs.lamport() + 1, self.device);
+        let door = Door { name: name.as_bytes().to_vec(), target, kind, at, gone: Vec::new() };
+        Ok(Step::Add { room, id, door, local })
+    }
+
+    pub(crate) fn with_space<T>(&self, id: &SpaceId, look: impl FnOnce(&Space) -> Result<T>) -> Result<T> {
+        let state = self.state.read();
+        look(state.space(id).ok_or_else(|| no_space(id))?)
+    }
+}
+
+fn place_of(object: ObjectId) -> Target {
+    Target { space: None, object }
+}
+
+fn same_space(a: &Oid, b: &Oid) -> Result<()> {
+    if a.space == b.space {
+        Ok(())
+    } else {
+        Err(Error::refused(Kind::CrossSpace, "moving between spaces is copying"))
+    }
+}
+
+/// Refuses where I may not write.
+pub(crate) fn writable(space: &Space) -> Result<()> {
+    if space.writable() {
+        Ok(())
+    } else {
+        Err(Error::refused(Kind::ReadOnly, "your role in this space is to read"))
+    }
+}
+
+/// Refuses what is no room of this space.
+pub(crate) fn must_be_room(space: &Space, room: &ObjectId) -> Result<()> {
+    if space.is_room(room) {
+        Ok(())
+    } else if space.heads.contains_key(room) {
+        Err(Error::refused(Kind::NotRoom, "not a room"))
+    } else {
+        Err(no_object())
+    }
+}
+
+fn free_name(space: &Space, room: &ObjectId, name: &str) -> Result<()> {
+    must_be_room(space, room)?;
+    name::check(name.as_bytes())?;
+    if space.view.lookup(*room, name).is_some() {
+        return Err(Error::refused(Kind::Exists, "the name is taken"));
+    }
+    writable(space)
+}
+
+pub(crate) fn must_show(space: &Space, room: &ObjectId, name: &str) -> Result<Shown> {
+    must_be_room(space, room)?;
+    match space.view.lookup(*room, name) {
+        Some(shown) => Ok(shown.clone()),
+        None => Err(Error::refused(Kind::NotFound, "no such name")),
+    }
+}
+
+/// Whether a name is a directory: a room in its place.
+pub(crate) fn is_room_here(space: &Space, shown: &Shown) -> bool {
+    match here(&shown.target) {
+        Some(object) => shown.how != How::Link && space.is_room(&object),
+        None => true,
+    }
+}
+
+fn check_removable_room(space: &Space, shown: &Shown) -> Result<()> {
+    match here(&shown.target) {
+        None => {
+            Err(Error::refused(Kind::Busy, "a shared room is left, not removed: its friends still have it"))
+        }
+        Some(_) if !is_room_here(space, shown) => Err(Error::refused(Kind::NotRoom, "not a room")),
+        Some(object) if space.view.list(object).next().is_some() => {
+            Err(Error::refused(Kind::NotEmpty, "the room still holds something"))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_replaceable(space: &Space, source: &Shown, target: &Shown) -> Result<()> {
+    match (is_room_here(space, source), is_room_here(space, target)) {
+        (false, false) => Ok(()),
+        (true, true) => check_removable_room(space, target),
+        (true, false) => Err(Error::refused(Kind::NotRoom, "a room cannot take the name of a file")),
+        (false, true) => Err(Error::refused(Kind::IsRoom, "a file cannot take the name of a room")),
+    }
+}
+
+fn check_no_cycle(space: &Space, source: &Shown, to: ObjectId) -> Result<()> {
+    let Some(moving) = here(&source.target) else { return Ok(()) };
+    let mut at = Some(to);
+    while let Some(room) = at {
+        if room == moving {
+            return Err(Error::refused(Kind::Invalid, "a room cannot be moved into itself"));
+        }
+        at = space.view.place(room).map(|(parent, _)| parent);
+    }
+    Ok(())
+}
+
+// A door that was never sent just disappears; whatever was moved to it is moved on, or removed, instead.
+fn pass_over(space: &Space, room: ObjectId, id: DoorId, gone: Gone) -> Vec<Step> {
+    if !space.pending.doors.contains_key(&(room, id)) {
+        return vec![Step::Gone { room, id, gone }];
+    }
+    let moved_here =
+        space.pending.gones.iter().filter(|(_, gones)| gones.iter().any(|g| g.to == Some((room, id))));
+    let redirect = |((from, door), _): (&(ObjectId, DoorId), _)| Step::Redirect {
+        room: *from,
+        id: *door,
+        was: (room, id),
+        gone: gone.clone(),
+    };
+    let mut steps: Vec<Step> = moved_here.map(redirect).collect();
+    steps.push(Step::Cancel { room, id });
+    steps
+}
+
+/// The changes of an object that somebody who removes it has seen.
+pub(crate) fn clock_of(space: &Space, target: &Target) -> Clock {
+    match here(target) {
+        Some(object) if !space.is_room(&object) => {
+            space.heads.get(&object).map(|head| head.clock.clone()).unwrap_or_default()
+        }
+        _ => Clock::new(),
+    }
+}
+
+// If this name is the last way to the object: the object.
+fn last_door(space: &Space, room: ObjectId, shown: &Shown) -> Option<ObjectId> {
+    let object = here(&shown.target)?;
+    let others = space
+        .view
+        .doors_of(object)
+        .into_iter()
+        .filter(|(r, id)| !(*r == room && shown.doors.contains(id)))
+        .filter(|(r, id)| space.view.door_state(*r, *id).is_some_and(|d| d.gone.is_empty()))
+        .count();
+    (others == 0).then_some(object)
+}
+
+/// The steps that remove a name: all doors that act together under it.
+pub(crate) fn remove_steps(space: &Space, room: ObjectId, shown: &Shown) -> Vec<Step> {
+    let mut steps: Vec<Step> = shown
+        .doors
+        .iter()
+        .flat_map(|door| {
+            let target = space.view.door_state(room, *door).map_or(&shown.target, |d| &d.target);
+            pass_over(space, room, *door, Gone { clock: clock_of(space, target), to: None })
+        })
+        .collect();
+    if let Some(object) = last_door(space, room, shown)
+        && space.pending.births.contains_key(&object)
+    {
+        steps.push(Step::Forget(object));
+    }
+    steps
+}

@@ -1,0 +1,68 @@
+//! What kind of object a content becomes.
+
+use base::limit;
+use object::Type;
+
+/// Bytes of a blob that travel inside entries; what is larger is chunked.
+pub(crate) const INLINE_BYTES: u64 = 64 << 10;
+
+/// Whether bytes can be a text: UTF-8 without NUL.
+pub(crate) fn is_text(bytes: &[u8]) -> bool {
+    !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok()
+}
+
+/// The type of a file that is saved for the first time.
+pub(crate) fn born_kind(name: &str, size: u64, text: bool) -> Type {
+    if is_whole(name) {
+        Type::Whole
+    } else if text && size <= limit::TEXT_BORN_BYTES as u64 {
+        Type::Text
+    } else {
+        Type::Blob
+    }
+}
+
+/// The type that an existing file has after a save of such bytes.
+pub(crate) fn saved_kind(was: Type, size: u64, text: bool) -> Type {
+    match was {
+        Type::Text if !text || size > limit::TEXT_BYTES as u64 => Type::Blob,
+        other => other,
+    }
+}
+
+// Text that means something only as a whole: armoured keys, and what package managers write.
+fn is_whole(name: &str) -> bool {
+    const ENDINGS: [&str; 4] = [".asc", ".gpg", ".age", ".pem"];
+    const NAMES: [&str; 12] = [
+        "Cargo.lock",
+        "package-lock.json",
+        "yarn.lock",
+        "pnpm-lock.yaml",
+        "poetry.lock",
+        "Pipfile.lock",
+        "uv.lock",
+        "Gemfile.lock",
+        "composer.lock",
+        "go.sum",
+        "flake.lock",
+        "mix.lock",
+    ];
+    ENDINGS.iter().any(|e| name.ends_with(e)) || NAMES.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_not_be_merged_is_not() {
+        assert_eq!(born_kind("key.asc", 10, true), Type::Whole);
+        assert_eq!(born_kind("Cargo.lock", 10, true), Type::Whole);
+        assert_eq!(born_kind("notes.txt", 10, true), Type::Text);
+        assert_eq!(born_kind("photo", 10, false), Type::Blob);
+        assert_eq!(born_kind("huge.txt", 3 << 20, true), Type::Blob);
+        assert_eq!(saved_kind(Type::Text, 3 << 20, true), Type::Blob);
+        assert_eq!(saved_kind(Type::Whole, 3, true), Type::Whole);
+        assert!(!is_text(b"a\0b") && !is_text(b"\xff"));
+    }
+}

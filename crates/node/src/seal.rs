@@ -1,0 +1,600 @@
+//! Sealing: what is pending becomes entries of this device's log.
+//!
+//! Edits are sealed at once; births and door operations gather for a moment first, so that what
+//! comes and goes is never sent. One thread does it; what arrives while it waits for the disk is
+//! gathered into the next entries.
+
+use crate::api::Event;
+use crate::blob;
+use crate::clock;
+use crate::core::{Core, Writer, no_space};
+use crate::documents::{put_birth, put_changes};
+use crate::error::{Error, Result};
+use crate::head::Head;
+use crate::home::random_bytes;
+use crate::link::ToLink;
+use crate::record::{self, EntryRecord, LocalRecord, PendingChange};
+use crate::state::{Space, State};
+use crate::steps::{born_of, door_record, here, newborn_head};
+use base::{Entry, EntryKind, EpochId, Hash, Header, Kind, ObjectId, Oid, Run, SpaceId, SpaceTag, limit};
+use crypto::EpochSecret;
+use object::{Body, Change, Content, DoorOp, Item, Target, Type};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use store::{Batch, Ticket};
+
+/// How long births and door operations gather.
+pub(crate) const GATHER: Duration = Duration::from_millis(100);
+
+/// Doors in one entry; more follow in the next.
+const SLICE: usize = 8192;
+
+/// An entry that was made and stored, and is told once it is durable.
+pub(crate) struct Fresh {
+    pub(crate) entry: Entry,
+    pub(crate) tag: SpaceTag,
+}
+
+// What is about to be sealed.
+#[derive(Default)]
+struct Due {
+    births: Vec<ObjectId>,
+    doors: bool,
+    changes: Vec<u64>,
+}
+
+impl Core {
+    /// The sealing thread: until the node stops.
+    pub(crate) fn seal_loop(&self, wake: &crossbeam_channel::Receiver<()>) {
+        let mut wait = GATHER;
+        loop {
+            let _ = wake.recv_timeout(wait);
+            if self.is_stopping() {
+                return;
+            }
+            self.remove_garbage();
+            wait = match self.seal_all(false) {
+                Ok(next) => next,
+                Err(e) => {
+                    // What is pending stays in the journal and is tried again.
+                    self.problem(format!("sealing failed, and is tried again: {e}"));
+                    Duration::from_secs(1)
+                }
+            };
+        }
+    }
+
+    // Files that no record names once a certain batch is durable.
+    fn remove_garbage(&self) {
+        let mut garbage = self.garbage.lock();
+        garbage.retain(|(ticket, name)| {
+            let keep = !self.store.durable(*ticket);
+            if !keep {
+                let _ = self.store.bulk().remove(name);
+            }
+            keep
+        });
+    }
+
+    /// Seals what is due in all spaces, tells what became durable, and answers when to look again.
+    pub(crate) fn seal_all(&self, now: bool) -> Result<Duration> {
+        let tags: Vec<SpaceTag> = self.state.read().spaces.keys().copied().collect();
+        let mut next = Duration::from_secs(5);
+        let mut told = Vec::new();
+        let mut ticket = None;
+        let mut failed = None;
+        for tag in tags {
+            let (gathered, wait) = self.due(&tag, now);
+            next = next.min(wait);
+            let Some(due) = gathered else { continue };
+            // One space that cannot be sealed must not keep the others from it.
+            let mut sealed = Sealed::default();
+            let outcome = self.seal_space(&tag, due, &mut sealed);
+            told.append(&mut sealed.fresh);
+            ticket = sealed.ticket.or(ticket);
+            failed = outcome.err().or(failed);
+        }
+        if let Some(ticket) = ticket {
+            // Durable before told: a sequence number must never be used twice.
+            self.store.wait(ticket)?;
+        }
+        for fresh in told {
+            self.tell_link(ToLink::Fresh(fresh));
+        }
+        failed.map_or(Ok(next), Err)
+    }
+
+    fn due(&self, tag: &SpaceTag, now: bool) -> (Option<Due>, Duration) {
+        let state = self.state.read();
+        let idle = Duration::from_secs(5);
+        let Some(space) = state.spaces.get(tag).filter(|s| s.writable()) else { return (None, idle) };
+        let pending = &space.pending;
+        let waited = pending.since.map(|since| since.elapsed());
+        let ripe = now || waited.is_some_and(|w| w >= GATHER);
+        let next = waited.map_or(idle, |w| GATHER.saturating_sub(w).max(Duration::from_millis(1)));
+        let mut due = Due::default();
+        for (n, object) in &pending.changes {
+            let gathers = space.is_room(object) || pending.births.contains_key(object);
+            if !gathers || ripe {
+                due.changes.push(*n);
+            }
+        }
+        if ripe {
+            due.births =
+                pending.births.values().filter(|n| !n.open && !n.local).map(|n| n.birth.id).collect();
+            due.doors = true;
+        }
+        let nothing = due.changes.is_empty() && due.births.is_empty() && !due.doors;
+        (if nothing { None } else { Some(due) }, next)
+    }
+
+    // Large newborns are cut before the writer's lock is taken.
+    fn chunk_newborns(&self, tag: &SpaceTag, due: &Due) -> Result<()> {
+        for id in &due.births {
+            let found = {
+                let state = self.state.read();
+                let space = state.spaces.get(tag);
+                space.and_then(|s| s.pending.births.get(id).and_then(|n| n.bulk).map(|bulk| (s.id, bulk)))
+            };
+            let Some((space, bulk)) = found else { continue };
+            let (epoch, secret) = self.epoch_to_seal(&space)?;
+            let manifest = match blob::chunk(&self.store, bulk, &epoch, &secret) {
+                Ok(manifest) => manifest,
+                // Removed or saved again meanwhile, or unreadable: the others go on.
+                Err(e) => {
+                    tracing::warn!("a large file cannot be shared yet: {e}");
+                    continue;
+                }
+            };
+            let _writer = self.writer.lock();
+            let mut state = self.state.write();
+            let newborn = state.spaces.get_mut(tag).and_then(|s| s.pending.births.get_mut(id));
+            if let Some(newborn) = newborn.filter(|n| n.bulk == Some(bulk)) {
+                newborn.birth.content = Content::Manifest(manifest);
+            }
+        }
+        Ok(())
+    }
+
+    fn seal_space(&self, tag: &SpaceTag, due: Due, sealed: &mut Sealed) -> Result<()> {
+        self.chunk_newborns(tag, &due)?;
+        let mut writer = self.writer.lock();
+        self.seal_births(tag, &due.births, sealed)?;
+        self.seal_changes(&mut writer, tag, due, sealed)
+    }
+
+    // Births go ahead in entries of their own: an object shows once its door is there too.
+    fn seal_births(&self, tag: &SpaceTag, births: &[ObjectId], sealed: &mut Sealed) -> Result<()> {
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        for id in births {
+            let newborn = {
+                let state = self.state.read();
+                state.spaces.get(tag).and_then(|s| s.pending.births.get(id)).cloned()
+            };
+            let Some(newborn) = newborn else { continue };
+            if newborn.bulk.is_some() && !matches!(newborn.birth.content, Content::Manifest(_)) {
+                continue;
+            }
+            let size = newborn.birth.to_bytes().len();
+            if bytes + size > limit::GATHER_BYTES || group.len() >= limit::BODY_ITEMS / 2 {
+                self.seal_birth_group(tag, std::mem::take(&mut group), sealed)?;
+                bytes = 0;
+            }
+            bytes += size;
+            group.push(newborn);
+        }
+        self.seal_birth_group(tag, group, sealed)
+    }
+
+    fn seal_birth_group(
+        &self,
+        tag: &SpaceTag,
+        group: Vec<crate::state::Newborn>,
+        sealed: &mut Sealed,
+    ) -> Result<()> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        let items = group.iter().map(|n| Item::Birth(n.birth.clone())).collect();
+        let mut batch = Batch::new();
+        let entry = self.make_entry(tag, items, self.run, &mut batch)?;
+        let mut heads = Vec::new();
+        for newborn in &group {
+            let mut head = self.head_to_seal(tag, newborn);
+            if let (Some(bulk), Content::Manifest(manifest)) = (newborn.bulk, &newborn.birth.content) {
+                crate::steps::set_content(&mut head, &newborn.birth.content);
+                blob::put_whole(&mut batch, tag, manifest, bulk);
+            }
+            // A room whose permissions were changed already has a document, and its image.
+            if !head.edited {
+                put_birth(&mut batch, tag, &newborn.birth, &mut head);
+            }
+            batch.put(record::head_key(tag, &newborn.birth.id), record::to_bytes(&head.to_record()));
+            let local = LocalRecord { mtime: head.mtime };
+            batch.put(record::local_key(tag, &newborn.birth.id), record::to_bytes(&local));
+            batch.remove(record::newborn_key(tag, &newborn.birth.id));
+            heads.push((newborn.birth.clone(), head));
+        }
+        sealed.ticket = Some(self.store.apply(batch)?);
+        let mut state = self.state.write();
+        let Some(space) = state.spaces.get_mut(tag) else { return Ok(()) };
+        note_entry(space, &entry);
+        for (birth, head) in heads {
+            space.pending.births.remove(&birth.id);
+            space.view.born(birth.id, born_of(&birth), &mut Default::default());
+            space.heads.insert(birth.id, head);
+        }
+        drop(state);
+        sealed.fresh.push(Fresh { entry, tag: *tag });
+        Ok(())
+    }
+
+    // The head of an object that is about to be sealed: its time stays as it is shown, and a room that
+    // was edited keeps what its document says.
+    fn head_to_seal(&self, tag: &SpaceTag, newborn: &crate::state::Newborn) -> Head {
+        let state = self.state.read();
+        let shown = state.spaces.get(tag).and_then(|s| s.heads.get(&newborn.birth.id));
+        match shown {
+            Some(shown) if shown.edited => shown.clone(),
+            Some(shown) => Head { mtime: shown.mtime, ..newborn_head(newborn, self.device) },
+            None => newborn_head(newborn, self.device),
+        }
+    }
+
+    // Changes of rooms come after the doors they may speak of; one run an entry.
+    fn seal_changes(&self, writer: &mut Writer, tag: &SpaceTag, due: Due, sealed: &mut Sealed) -> Result<()> {
+        let mut by_run: BTreeMap<bool, Vec<RunChanges>> = BTreeMap::new();
+        for n in due.changes {
+            let Some(bytes) = self.store.get(&record::pending_change_key(tag, n))? else { continue };
+            let change: PendingChange = record::from_bytes(&bytes, "pending change")?;
+            let groups = by_run.entry(change.run == self.run).or_default();
+            match groups.last_mut() {
+                Some((run, changes)) if *run == change.run => changes.push((n, change)),
+                _ => groups.push((change.run, vec![(n, change)])),
+            }
+        }
+        for (run, changes) in by_run.remove(&false).unwrap_or_default() {
+            self.seal_run(writer, tag, run, changes, false, sealed)?;
+        }
+        let own: Vec<_> = by_run.remove(&true).unwrap_or_default().into_iter().flat_map(|(_, c)| c).collect();
+        self.seal_run(writer, tag, self.run, own, due.doors, sealed)
+    }
+
+    fn seal_run(
+        &self,
+        writer: &mut Writer,
+        tag: &SpaceTag,
+        run: Run,
+        changes: Vec<(u64, PendingChange)>,
+        doors: bool,
+        sealed: &mut Sealed,
+    ) -> Result<()> {
+        let mut batch = Batch::new();
+        let mut made = Vec::new();
+        let mut more = false;
+        if doors {
+            (made, more) = self.room_changes(writer, tag, &mut batch)?;
+        }
+        let mut items: Vec<Item> = made
+            .iter()
+            .map(|room| Item::Change(Change { object: room.id, bytes: room.change.clone() }))
+            .collect();
+        let mut numbers = Vec::new();
+        let mut bytes = 0;
+        let mut operations: u64 = made.iter().map(|room| object::operations(&room.change)).sum();
+        let mut rest = Vec::new();
+        for (n, change) in changes {
+            let cost = object::operations(&change.bytes);
+            let full = bytes + change.bytes.len() > limit::GATHER_BYTES
+                || operations + cost > object::CHANGE_OPS as u64;
+            if !items.is_empty() && full || items.len() >= limit::BODY_ITEMS || !rest.is_empty() {
+                rest.push((n, change));
+                continue;
+            }
+            operations += cost;
+            bytes += change.bytes.len();
+            batch.remove(record::pending_change_key(tag, n));
+            items.push(Item::Change(Change { object: change.object, bytes: change.bytes }));
+            numbers.push(n);
+        }
+        if items.is_empty() {
+            if doors {
+                self.gathered(tag, more);
+            }
+            return Ok(());
+        }
+        let outcome = self.make_entry(tag, items, run, &mut batch).and_then(|entry| {
+            sealed.ticket = Some(self.store.apply(batch)?);
+            Ok(entry)
+        });
+        let entry = match outcome {
+            Ok(entry) => entry,
+            Err(e) => {
+                // The rooms' documents have what the store has not.
+                for room in &made {
+                    if let Some(id) = self.state.read().spaces.get(tag).map(|s| s.id) {
+                        writer.docs.pop(&Oid { space: id, object: room.id });
+                    }
+                }
+                return Err(e);
+            }
+        };
+        self.show_sealed(tag, &entry, made, &numbers);
+        sealed.fresh.push(Fresh { entry, tag: *tag });
+        if doors {
+            self.gathered(tag, more);
+        }
+        if rest.is_empty() { Ok(()) } else { self.seal_run(writer, tag, run, rest, false, sealed) }
+    }
+
+    // Nothing is gathering any more, unless something must still wait.
+    fn gathered(&self, tag: &SpaceTag, more: bool) {
+        if let Some(space) = self.state.write().spaces.get_mut(tag) {
+            let waiting = space.pending.births.values().any(|n| !n.open && !n.local);
+            space.pending.since = (waiting || more).then(Instant::now);
+        }
+    }
+
+    // The door operations that are due, as one change a room; both halves of a move with it.
+    fn room_changes(
+        &self,
+        writer: &mut Writer,
+        tag: &SpaceTag,
+        batch: &mut Batch,
+    ) -> Result<(Vec<RoomChange>, bool)> {
+        let (space_id, lamport, (rooms, more)) = {
+            let state = self.state.read();
+            let Some(space) = state.spaces.get(tag) else { return Ok((Vec::new(), false)) };
+            (space.id, next_lamport(space), due_doors(space))
+        };
+        let mut made = Vec::new();
+        for (room, ops) in rooms {
+            let oid = Oid { space: space_id, object: room };
+            let mut door_ops = Vec::new();
+            let mut journal = Batch::new();
+            let mut doors = Vec::new();
+            for (id, door, gones, added) in ops {
+                let mut door = door;
+                if added {
+                    door.at = (lamport, self.device);
+                    let plain = object::Door { gone: Vec::new(), ..door.clone() };
+                    door_ops.push(DoorOp::Add { id, door: plain });
+                    journal.remove(record::pending_door_key(tag, &room, &id));
+                }
+                for gone in &gones {
+                    door_ops.push(DoorOp::Gone { id, gone: gone.clone() });
+                }
+                journal.remove(record::pending_gone_key(tag, &room, &id));
+                journal.put(record::door_key(tag, &room, &id), record::to_bytes(&door_record(&door)));
+                doors.push((id, door));
+            }
+            let actor = self.actor(&oid);
+            let doc = self.doc(writer, &oid)?;
+            let change = match doc.edit_room(&actor, clock::now_ms(), &door_ops) {
+                Ok(Some(change)) => change,
+                Ok(None) => continue,
+                Err(e) => {
+                    // What concerns it stays in the journal; the other rooms go on.
+                    writer.docs.pop(&oid);
+                    self.problem(format!("names of a room cannot be sealed: {e}"));
+                    continue;
+                }
+            };
+            let head = self.with_space(&space_id, |s| Ok(s.heads.get(&room).cloned()))?;
+            let mut head = head.unwrap_or_else(|| Head::new(Type::Room, self.device, clock::now_ns()));
+            let doc = self.doc(writer, &oid)?;
+            batch.append(journal);
+            put_changes(batch, tag, &room, &mut head, doc, std::slice::from_ref(&change.change));
+            batch.put(record::head_key(tag, &room), record::to_bytes(&head.to_record()));
+            made.push(RoomChange { id: room, change: change.change, head, doors });
+        }
+        Ok((made, more))
+    }
+
+    fn show_sealed(&self, tag: &SpaceTag, entry: &Entry, made: Vec<RoomChange>, numbers: &[u64]) {
+        let mut delta = Default::default();
+        let mut state = self.state.write();
+        let Some(space) = state.spaces.get_mut(tag) else { return };
+        note_entry(space, entry);
+        for n in numbers {
+            space.pending.changes.remove(n);
+        }
+        for room in made {
+            for (id, door) in room.doors {
+                space.pending.doors.remove(&(room.id, id));
+                space.pending.gones.remove(&(room.id, id));
+                space.view.door(room.id, id, door, &mut delta);
+            }
+            let mtime = space.heads.get(&room.id).map(|h| h.mtime);
+            let mut head = room.head;
+            head.mtime = mtime.unwrap_or(head.mtime);
+            space.heads.insert(room.id, head);
+        }
+        let events: Vec<Event> = crate::steps::name_events(&space.id, &delta, false);
+        drop(state);
+        self.emit(events);
+    }
+
+    /// Makes the next entry of this device's log, signed and sealed, and adds it to the batch.
+    pub(crate) fn make_entry(
+        &self,
+        tag: &SpaceTag,
+        items: Vec<Item>,
+        run: Run,
+        batch: &mut Batch,
+    ) -> Result<Entry> {
+        let (space_id, mut header) = {
+            let state = self.state.read();
+            let space = state.spaces.get(tag).ok_or_else(|| no_space(&SpaceId::default()))?;
+            (space.id, self.next_header(space, EntryKind::Content, run))
+        };
+        let (epoch, secret) = self.epoch_to_seal(&space_id)?;
+        header.epoch = Some(epoch);
+        let body = Body { time: clock::now_ms(), items };
+        let packed = crypto::pack(&body.encode());
+        let sealed =
+            crypto::seal_body(&secret, &space_id, &header.log, &header.to_bytes(), &packed, random_bytes()?);
+        let entry = self.keys.device.sign_entry(&space_id, &header, &sealed)?;
+        self.put_entry(batch, &entry, tag, true, header.lamport);
+        Ok(entry)
+    }
+
+    /// The header of the next entry of this device's log in a space.
+    pub(crate) fn next_header(&self, space: &Space, kind: EntryKind, run: Run) -> Header {
+        let log = self.log();
+        let (seq, prev) = match space.logs.applied.get(&log) {
+            Some((seq, hash, _)) => (seq + 1, Some(*hash)),
+            None => (0, None),
+        };
+        // The latest first: what does not fit is named by a later entry.
+        let others = space.logs.applied.iter();
+        let mut newest: Vec<(u64, Hash)> = others
+            .filter(|(id, (_, hash, _))| **id != log && space.logs.built_on.get(*id) != Some(hash))
+            .map(|(_, (_, hash, lamport))| (*lamport, *hash))
+            .collect();
+        newest.sort_by_key(|(lamport, hash)| (std::cmp::Reverse(*lamport), *hash));
+        newest.truncate(limit::DEPS);
+        let mut deps: Vec<Hash> = newest.into_iter().map(|(_, hash)| hash).collect();
+        deps.sort();
+        Header {
+            kind,
+            tag: space.tag,
+            log,
+            run,
+            seq,
+            lamport: next_lamport(space),
+            prev,
+            deps,
+            epoch: None,
+            auth: space.membership.heads(),
+            chunks: None,
+        }
+    }
+
+    /// Adds an entry and what is derived of it to a batch.
+    /// `lamport` is what counts of its clock.
+    pub(crate) fn put_entry(
+        &self,
+        batch: &mut Batch,
+        entry: &Entry,
+        tag: &SpaceTag,
+        applied: bool,
+        lamport: u64,
+    ) {
+        let new = !self.store.contains(&record::hash_key(&entry.hash())).unwrap_or(false);
+        let header = entry.header();
+        let hash = entry.hash();
+        batch.put(record::entry_key(tag, &header.log, header.seq, &hash), entry.bytes().to_vec());
+        let at = EntryRecord { tag: *tag, log: header.log, seq: header.seq, lamport, applied };
+        batch.put(record::hash_key(&hash), record::to_bytes(&at));
+        if header.kind != EntryKind::Content {
+            batch.put(record::clear_key(tag, &hash), Vec::new());
+        }
+        if applied {
+            batch.remove(record::waiting_key(tag, &hash));
+        } else {
+            batch.put(record::waiting_key(tag, &hash), Vec::new());
+        }
+        let state = self.state.read();
+        let known =
+            state.spaces.get(tag).map(|s| &s.logs).or_else(|| state.statements.get(tag).map(|(_, l)| l));
+        // Only the entry's own log changes.
+        let mut logs = crate::state::Logs::default();
+        if let Some(known) = known {
+            logs.load(header.log, known.record(&header.log));
+        }
+        if new {
+            logs.store(header.log, header.seq, hash, header.prev);
+        }
+        if applied {
+            logs.apply(header.log, header.seq, hash, lamport);
+        }
+        batch.put(record::log_key(tag, &header.log), record::to_bytes(&logs.record(&header.log)));
+    }
+
+    /// The epoch to seal under, and its secret.
+    pub(crate) fn epoch_to_seal(&self, space: &SpaceId) -> Result<(EpochId, EpochSecret)> {
+        self.with_space(space, |space| {
+            let epoch = space.membership.current_epoch();
+            epoch
+                .and_then(|epoch| space.epochs.get(&epoch).map(|secret| (epoch, secret.clone())))
+                .ok_or_else(|| Error::refused(Kind::Denied, "the key of this space has not arrived yet"))
+        })
+    }
+}
+
+#[derive(Default)]
+struct Sealed {
+    fresh: Vec<Fresh>,
+    ticket: Option<Ticket>,
+}
+
+// The unsealed changes of one run, in order.
+type RunChanges = (Run, Vec<(u64, PendingChange)>);
+
+struct RoomChange {
+    id: ObjectId,
+    change: Vec<u8>,
+    head: Head,
+    doors: Vec<(base::DoorId, object::Door)>,
+}
+
+type DueDoor = (base::DoorId, object::Door, Vec<object::Gone>, bool);
+
+// The door operations that may travel now, by room, and whether there are more: not those of this device alone, and not those to
+// newborns that must still wait.
+fn due_doors(space: &Space) -> (BTreeMap<ObjectId, Vec<DueDoor>>, bool) {
+    let waits =
+        |target: &Target| here(target).is_some_and(|object| space.pending.births.contains_key(&object));
+    // New doors before those passed over in their favour: half a move hides nothing.
+    let adds = space.pending.doors.iter().filter(|(_, add)| !add.local).map(|(key, _)| *key);
+    let gones = space.pending.gones.keys().filter(|key| !space.pending.doors.contains_key(*key)).copied();
+    let keys = adds.chain(gones);
+    let mut count = 0;
+    let mut rooms: BTreeMap<ObjectId, Vec<DueDoor>> = BTreeMap::new();
+    for (room, id) in keys {
+        let Some(door) = space.view.door_state(room, id) else { continue };
+        // A room that is itself still waiting cannot have changes yet.
+        if waits(&door.target) || space.pending.births.contains_key(&room) {
+            continue;
+        }
+        count += 1;
+        if count > SLICE {
+            return (rooms, true);
+        }
+        let added = space.pending.doors.contains_key(&(room, id));
+        let gones = space.pending.gones.get(&(room, id)).cloned().unwrap_or_default();
+        rooms.entry(room).or_default().push((id, door.clone(), gones, added));
+    }
+    (rooms, false)
+}
+
+fn next_lamport(space: &Space) -> u64 {
+    space.logs.lamport() + 1
+}
+
+/// Notes an entry that was made here, stored and applied.
+pub(crate) fn note_entry(space: &mut Space, entry: &Entry) {
+    let header = entry.header();
+    space.logs.store(header.log, header.seq, entry.hash(), header.prev);
+    space.logs.apply(header.log, header.seq, entry.hash(), header.lamport);
+    let named = |hash: &Hash| header.deps.binary_search(hash).is_ok();
+    let built: Vec<_> =
+        space.logs.applied.iter().filter(|(_, (_, h, _))| named(h)).map(|(l, (_, h, _))| (*l, *h)).collect();
+    space.logs.built_on.extend(built);
+}
+
+/// Notes an entry of a person's statements.
+pub(crate) fn note_statement(state: &mut State, tag: &SpaceTag, entry: &Entry) {
+    let person = state.people.by_tag(tag).map(|p| p.id());
+    let known = state.statements.contains_key(tag);
+    if let (Some(person), false) = (person, known) {
+        state.statements.insert(*tag, (person, crate::state::Logs::default()));
+    }
+    if let Some((_, logs)) = state.statements.get_mut(tag) {
+        let header = entry.header();
+        logs.store(header.log, header.seq, entry.hash(), header.prev);
+        logs.apply(header.log, header.seq, entry.hash(), header.lamport);
+    }
+}

@@ -1,0 +1,226 @@
+//! What `chorus status` and `chorus log` show.
+
+use crate::api::{LogLine, Offer, PeerStatus, SpaceStatus, Status};
+use crate::apply::Opened;
+use crate::clock;
+use crate::core::Core;
+use crate::error::Result;
+use crate::record::PeerRecord;
+use crate::state::State;
+use base::print::safe;
+use base::{EntryKind, ObjectId, Oid, SpaceId};
+use object::{Item, Type};
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+/// How a friend's device stands.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LinkStatus {
+    pub(crate) connected: bool,
+    pub(crate) behind_us: u64,
+    pub(crate) behind_them: u64,
+}
+
+impl Core {
+    /// Everything that `chorus status` prints.
+    pub(crate) fn status(&self) -> Status {
+        let state = self.state.read();
+        let mut spaces: Vec<SpaceStatus> =
+            state.spaces.values().map(|s| self.space_status(&state, s)).collect();
+        spaces.sort_by_key(|s| (s.id != self.me.home, s.name.clone()));
+        let offers = self.offers().unwrap_or_default().into_iter().map(|offer| Offer {
+            from: state.petname(&offer.person).unwrap_or("somebody").to_string(),
+            name: offer.name,
+            space: offer.space,
+        });
+        let mut problems: Vec<String> = state.problems.iter().cloned().collect();
+        for space in state.spaces.values() {
+            let forked = space.logs.tips.values().filter(|tips| tips.len() > 1).count();
+            if forked > 0 {
+                problems.push(format!("{}: {forked} forked log(s); both branches count", space.name));
+            }
+        }
+        Status {
+            me: self.identity(),
+            peers: state.peers.iter().map(|(name, peer)| self.peer_status(&state, name, peer)).collect(),
+            spaces,
+            offers: offers.collect(),
+            listening: self.addresses(),
+            local_files: state
+                .spaces
+                .values()
+                .map(|s| s.pending.births.values().filter(|n| n.local).count() as u64)
+                .sum(),
+            problems,
+            store_bytes: self.store.disk_bytes().unwrap_or(0),
+        }
+    }
+
+    fn space_status(&self, state: &State, space: &crate::state::Space) -> SpaceStatus {
+        let root = Oid { space: space.id, object: space.id.root() };
+        SpaceStatus {
+            name: space.name.clone(),
+            path: crate::read::path(state, self.root(), &root),
+            id: space.id,
+            role: space.role,
+            members: space.membership.members().len(),
+            entries: space.logs.count(),
+            waiting: space.waiting.values().map(|w| w.len()).sum(),
+            later: space.later.len() + space.membership.later(),
+            fetching: if space.is_home { 0 } else { self.fetching.load(Ordering::Relaxed) },
+        }
+    }
+
+    /// How a friend stands.
+    pub(crate) fn peer_status(&self, state: &State, name: &str, peer: &PeerRecord) -> PeerStatus {
+        let links = self.links.lock();
+        let net = self.net.read();
+        let carried = net.as_ref().map(|net| net.peers()).unwrap_or_default();
+        let devices = state.devices(peer);
+        let mut status = PeerStatus {
+            name: name.to_string(),
+            person: peer.person,
+            fingerprint: crypto::fingerprint(&peer.person.0),
+            connected: false,
+            met: peer.met,
+            addr: None,
+            last_seen: (peer.seen > 0).then(|| clock::from_ms(peer.seen)),
+            behind_us: 0,
+            behind_them: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            rooms: Vec::new(),
+        };
+        for device in devices {
+            if let Some(link) = links.get(&device) {
+                status.connected |= link.connected;
+                status.behind_us += link.behind_us;
+                status.behind_them += link.behind_them;
+            }
+            if let Some(carried) = carried.get(&device) {
+                status.addr = carried.addr.clone().or(status.addr);
+                status.bytes_in += carried.bytes_in;
+                status.bytes_out += carried.bytes_out;
+            }
+        }
+        for space in state.spaces.values().filter(|s| !s.is_home) {
+            if space.membership.role(&peer.person).is_some() {
+                let root = Oid { space: space.id, object: space.id.root() };
+                status.rooms.push(crate::read::path(state, self.root(), &root).unwrap_or(space.name.clone()));
+            }
+        }
+        status
+    }
+
+    /// The text of the status file.
+    pub(crate) fn status_text(&self) -> String {
+        let status = self.status();
+        let mut out = String::new();
+        let _ = writeln!(out, "me {} {}", safe(&status.me.name), status.me.fingerprint);
+        for peer in &status.peers {
+            let how = if peer.connected { "connected" } else { "away" };
+            let behind = peer.behind_us + peer.behind_them;
+            let _ = writeln!(out, "peer {} {how} behind {behind}", safe(&peer.name));
+        }
+        for space in &status.spaces {
+            let path = space.path.as_deref().unwrap_or("-");
+            let role = space.role.map_or("none", |r| r.word());
+            let _ = writeln!(
+                out,
+                "space {} {role} members {} entries {}",
+                safe(path),
+                space.members,
+                space.entries
+            );
+        }
+        for offer in &status.offers {
+            let _ = writeln!(out, "offer {}/{}", safe(&offer.from), safe(&offer.name));
+        }
+        for problem in &status.problems {
+            let _ = writeln!(out, "problem {}", safe(problem));
+        }
+        out
+    }
+
+    /// The history of what is at a path: the newest first.
+    pub(crate) fn log_of(&self, path: &str, max: usize) -> Result<Vec<LogLine>> {
+        let oid = self.resolve(path)?;
+        let whole = oid.object == oid.space.root();
+        let mut entries = self.all_entries(&oid.space.tag())?;
+        entries.sort_by_key(|e| std::cmp::Reverse((e.header().lamport, e.hash())));
+        let mut lines = Vec::new();
+        for entry in entries {
+            if lines.len() >= max {
+                break;
+            }
+            let header = entry.header();
+            let (time, what) = match header.kind {
+                EntryKind::Content => match self.open_entry(&oid.space, &entry)? {
+                    Opened::Body(body) => {
+                        let what =
+                            self.describe_items(&oid.space, &body.items, (!whole).then_some(&oid.object));
+                        (body.time, what)
+                    }
+                    Opened::Later => (0, Some("something that a later version will show".to_string())),
+                    Opened::Bad(why) => (0, Some(format!("left out: {why}"))),
+                },
+                _ if whole => (0, self.describe_operation(&oid.space, &entry.hash())),
+                _ => (0, None),
+            };
+            let Some(what) = what else { continue };
+            let who = if header.log.device == self.device {
+                "me".into()
+            } else {
+                self.name_of_device(&header.log.device)
+            };
+            lines.push(LogLine {
+                time: clock::from_ms(time.max(0) as u64),
+                who,
+                what,
+                hash: entry.hash().hex(),
+            });
+        }
+        Ok(lines)
+    }
+
+    fn describe_operation(&self, space: &SpaceId, hash: &base::Hash) -> Option<String> {
+        let state = self.state.read();
+        let space = state.space(space)?;
+        Some(space.membership.operation(hash).map_or("an operation", |o| o.word()).to_string())
+    }
+
+    fn describe_items(&self, space: &SpaceId, items: &[Item], only: Option<&ObjectId>) -> Option<String> {
+        let state = self.state.read();
+        let held = state.space(space)?;
+        let name = |id: &ObjectId| {
+            let path = crate::read::path(&state, self.root(), &Oid { space: *space, object: *id });
+            path.unwrap_or_else(|| "something removed since".into())
+        };
+        let (mut born, mut edited, mut rooms) = (Vec::new(), Vec::new(), 0);
+        for item in items {
+            match item {
+                Item::Birth(birth) if only.is_none_or(|o| *o == birth.id) => born.push(name(&birth.id)),
+                Item::Change(change) if only.is_none_or(|o| *o == change.object) => {
+                    let room = held.heads.get(&change.object).is_none_or(|h| h.kind == Type::Room);
+                    if room && only.is_none() { rooms += 1 } else { edited.push(name(&change.object)) }
+                }
+                _ => {}
+            }
+        }
+        let mut parts = Vec::new();
+        parts.extend(summary("made", &born));
+        parts.extend(summary("edited", &edited));
+        if parts.is_empty() && rooms > 0 {
+            parts.push("moved or removed names".into());
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+fn summary(verb: &str, names: &[String]) -> Option<String> {
+    match names {
+        [] => None,
+        [one] => Some(format!("{verb} {one}")),
+        [one, rest @ ..] => Some(format!("{verb} {one} and {} more", rest.len())),
+    }
+}

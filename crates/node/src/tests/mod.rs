@@ -1,0 +1,10 @@
+//! Several nodes without a network between them: entries are handed over by the test, in any order
+//! and amount.
+
+mod fetching;
+mod mended;
+mod replicas;
+mod sharing;
+mod together;
+
+pub(crate) use replicas::Replicas;

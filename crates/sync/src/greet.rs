@@ -1,0 +1,324 @@
+//! Connections, announcements and hellos.
+
+use crate::envelope::{Envelope, Frontier, Hello, Tips, VERSION};
+use crate::frontier::{digest, highest_tips};
+use crate::io::{Offence, Output, PeerId};
+use crate::machine::Sync;
+use crate::peer::{Lag, Load, Peer};
+use base::{LogId, SpaceTag, limit};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A hello that differs is answered by one at most so often, in milliseconds.
+const HELLO_BACK: u64 = 300;
+/// Hellos that differ without anything to tell, after which everything is told.
+const QUIET_MISMATCHES: u32 = 3;
+
+impl Sync {
+    pub(crate) fn on_space(
+        &mut self,
+        now: u64,
+        tag: SpaceTag,
+        logs: BTreeMap<LogId, Tips>,
+        out: &mut Vec<Output>,
+    ) {
+        self.forget_space(&tag);
+        self.spaces.insert(tag, logs);
+        self.reshare_all(now, out);
+        let shared: Vec<PeerId> =
+            self.peers.iter().filter(|(_, p)| p.shared.contains(&tag)).map(|(id, _)| *id).collect();
+        for id in shared {
+            self.send_hello(now, id, out);
+        }
+    }
+
+    pub(crate) fn on_drop(&mut self, now: u64, tag: SpaceTag, out: &mut Vec<Output>) {
+        self.forget_space(&tag);
+        self.spaces.remove(&tag);
+        self.held.drop_space(&tag);
+        self.waits.drop_space(&tag);
+        self.chunks.drop_space(&tag);
+        self.reshare_all(now, out);
+    }
+
+    fn forget_space(&mut self, tag: &SpaceTag) {
+        if let Some(space) = self.spaces.by_tag.get(tag) {
+            let open: usize = space.logs.values().map(|log| log.pending.len()).sum();
+            self.unanswered = self.unanswered.saturating_sub(open);
+        }
+        self.asking.retain(|key, _| key.0 != *tag);
+        for peer in self.peers.values_mut() {
+            peer.forget_space(tag);
+        }
+    }
+
+    pub(crate) fn on_allow(&mut self, now: u64, id: PeerId, tags: BTreeSet<SpaceTag>, out: &mut Vec<Output>) {
+        self.peers.entry(id).or_insert_with(|| Peer::new(now)).allowed = tags;
+        self.reshare(now, id, out);
+    }
+
+    pub(crate) fn on_recall(
+        &mut self,
+        now: u64,
+        id: PeerId,
+        announced: BTreeSet<SpaceTag>,
+        frontiers: BTreeMap<SpaceTag, BTreeMap<LogId, Tips>>,
+        out: &mut Vec<Output>,
+    ) {
+        self.peers.entry(id).or_insert_with(|| Peer::new(now)).announced = Some(announced);
+        self.reshare(now, id, out);
+        for (tag, mut logs) in frontiers {
+            logs.values_mut().for_each(highest_tips);
+            if self.peers.get(&id).is_some_and(|peer| peer.shared.contains(&tag)) {
+                self.take_whole(now, id, tag, logs.into_iter().collect(), true, out);
+            }
+        }
+    }
+
+    pub(crate) fn on_connected(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        let phase = self.random_below(self.config.hello_period);
+        let peer = self.peers.entry(id).or_insert_with(|| Peer::new(now));
+        if peer.connected {
+            return;
+        }
+        peer.connected = true;
+        peer.hello_at = now + self.config.hello_period / 2 + phase;
+        peer.pump_at = Some(now + self.config.patience);
+        self.reshare(now, id, out);
+        if self.peers.get(&id).is_some_and(|peer| peer.announced.is_some() && peer.hello_sent.is_none()) {
+            self.send_hello(now, id, out);
+        }
+        self.chunks_on_connected(now, id, out);
+    }
+
+    pub(crate) fn on_disconnected(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let asks: Vec<_> = peer.asks.keys().copied().collect();
+        let chunks: Vec<_> = peer.chunk_asks.keys().copied().collect();
+        peer.disconnect();
+        self.held.drop_peer(id);
+        for key in asks {
+            self.asking.remove(&key);
+            self.wake_holders(now, &key);
+        }
+        self.chunks_on_disconnected(now, chunks, out);
+    }
+
+    fn reshare_all(&mut self, now: u64, out: &mut Vec<Output>) {
+        let ids: Vec<PeerId> = self.peers.keys().copied().collect();
+        for id in ids {
+            self.reshare(now, id, out);
+        }
+    }
+
+    /// Works out which spaces count with this peer, and announces mine if they changed.
+    fn reshare(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let held = &self.spaces.by_tag;
+        let mine: BTreeSet<SpaceTag> =
+            peer.allowed.iter().filter(|tag| held.contains_key(tag)).take(limit::SPACES).copied().collect();
+        let shared: BTreeSet<SpaceTag> = match &peer.announced {
+            Some(theirs) => mine.intersection(theirs).copied().collect(),
+            None => BTreeSet::new(),
+        };
+        let gone: Vec<SpaceTag> = peer.shared.difference(&shared).copied().collect();
+        for tag in gone {
+            peer.forget_space(&tag);
+        }
+        let changed = peer.shared != shared;
+        peer.shared = shared;
+        if !peer.connected {
+            return;
+        }
+        if peer.told.as_ref().is_none_or(|(told, _)| *told != mine) {
+            self.announce(now, id, out);
+        }
+        if changed {
+            self.send_hello(now, id, out);
+            self.chunks_on_connected(now, id, out);
+        }
+    }
+
+    fn announce(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let held = &self.spaces.by_tag;
+        let mine: BTreeSet<SpaceTag> =
+            peer.allowed.iter().filter(|tag| held.contains_key(tag)).take(limit::SPACES).copied().collect();
+        let frontier = Frontier {
+            announce: Some(mine.iter().copied().collect()),
+            greet: peer.announced.is_none(),
+            ..Frontier::default()
+        };
+        peer.told = Some((mine, now));
+        out.push(Output::Send { peer: id, envelope: Envelope::Frontier(frontier) });
+    }
+
+    /// Takes the peer's announcement; answers a greeting whose answer seems to be lost.
+    pub(crate) fn on_announce(
+        &mut self,
+        now: u64,
+        id: PeerId,
+        announce: Option<Vec<SpaceTag>>,
+        greet: bool,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let patience = peer.patience(self.config.patience);
+        let stale = peer.told.as_ref().is_none_or(|(_, at)| now.saturating_sub(*at) >= patience);
+        if let Some(tags) = announce {
+            let first = peer.announced.is_none();
+            peer.announced = Some(tags.into_iter().collect());
+            self.reshare(now, id, out);
+            let fresh = self.peers.get(&id).is_some_and(|p| p.connected && p.hello_sent.is_none());
+            if first && fresh {
+                self.send_hello(now, id, out);
+            }
+        }
+        if greet && stale && self.peers.get(&id).is_some_and(|p| p.connected) {
+            self.announce(now, id, out);
+        }
+    }
+
+    pub(crate) fn hello_round(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        let jitter = self.config.jitter.min(self.config.hello_period / 2);
+        let next = now + self.config.hello_period - jitter + self.random_below(2 * jitter + 1);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.hello_at = next;
+        if peer.announced.is_none() {
+            self.announce(now, id, out);
+        } else {
+            self.send_hello(now, id, out);
+        }
+        self.expire_held(now);
+    }
+
+    pub(crate) fn send_hello(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if !peer.connected || peer.announced.is_none() {
+            return;
+        }
+        let root = self.spaces.root_over(&peer.shared);
+        let hello =
+            Hello { version: VERSION, node: self.me, digest: digest(&self.me, &id, now, &root), time: now };
+        peer.hello_sent = Some(now);
+        // The digest says it all; only an ack that is owed still names its logs.
+        if peer.ack_at.is_none() {
+            peer.untold.clear();
+        }
+        out.push(Output::Send { peer: id, envelope: Envelope::Hello(hello) });
+    }
+
+    pub(crate) fn on_hello(&mut self, now: u64, id: PeerId, hello: &Hello, out: &mut Vec<Output>) {
+        if hello.node != id {
+            self.charge(now, id, 2_000, Offence::Impostor, out);
+            return;
+        }
+        if !self.charge(now, id, 60, Offence::Hellos, out) {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if peer.announced.is_none() {
+            if peer.connected && peer.told.as_ref().is_none_or(|(_, at)| now >= at + self.config.patience) {
+                self.announce(now, id, out);
+            }
+            return;
+        }
+        let me = self.me;
+        let matches = |root: &base::Hash| digest(&id, &me, hello.time, root) == hello.digest;
+        if matches(&self.spaces.root_over(&peer.shared)) {
+            self.agree(now, id, BTreeMap::new(), out);
+        } else if let Some(past) = self.spaces.past(&peer.shared, matches) {
+            self.agree(now, id, past, out);
+        } else {
+            self.answer_mismatch(now, id, out);
+        }
+        self.pump(now, id, out);
+    }
+
+    /// The peer has what we have, except that these logs stand there as they once did here.
+    fn agree(
+        &mut self,
+        now: u64,
+        id: PeerId,
+        past: BTreeMap<crate::frontier::LogKey, Tips>,
+        out: &mut Vec<Output>,
+    ) {
+        let widest = self.config.flight_bytes;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.mismatches = 0;
+        peer.answer_at = 0;
+        peer.known = peer.shared.clone();
+        peer.lag.retain(|key, _| past.contains_key(key));
+        peer.acked(now, widest, |load| match load {
+            Load::Range { range, .. } => !past.contains_key(&(range.tag, range.log)),
+            Load::Entry(..) => true,
+            Load::Chunk(..) => false,
+        });
+        for key in peer.asks.keys().filter(|key| !past.contains_key(key)) {
+            self.asking.remove(key);
+        }
+        peer.asks.retain(|key, _| past.contains_key(key));
+        for (key, tips) in past {
+            self.set_past(now, id, key, tips);
+        }
+        self.check_synced(id, None, out);
+    }
+
+    // The peer lacks what came to this log of late. What gossip may still bring is left to it.
+    fn set_past(&mut self, now: u64, id: PeerId, key: crate::frontier::LogKey, theirs: Tips) {
+        let fresh_until = self.new_lag(now, &key, Tips::new()).due;
+        let lag = self.peers.get_mut(&id).and_then(|peer| peer.lag.get_mut(&key));
+        match lag.filter(|lag| lag.theirs == theirs) {
+            None => self.set_theirs(now, id, key, theirs, false),
+            Some(lag) if fresh_until <= now && lag.tries == 0 && lag.offered.is_none() => {
+                lag.direct = true;
+                lag.due = now;
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The peer has something else than we: whoever learns it tells what it knows.
+    fn answer_mismatch(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        let period = self.config.hello_period;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.mismatches = peer.mismatches.saturating_add(1);
+        if !peer.connected || now < peer.answer_at {
+            return;
+        }
+        // Two nodes that will never agree (one refuses what the other takes) talk less and less.
+        let rounds = peer.mismatches.saturating_sub(2 * QUIET_MISMATCHES).min(6);
+        peer.answer_at = if rounds == 0 { 0 } else { now + (period << rounds) / 2 };
+        let everything = peer.mismatches % QUIET_MISMATCHES == 0;
+        let unknown: Vec<SpaceTag> =
+            peer.shared.iter().filter(|tag| everything || !peer.known.contains(tag)).copied().collect();
+        if everything {
+            self.announce(now, id, out);
+        }
+        if self.tell(now, id, &unknown, out) {
+            return;
+        }
+        let recent = |p: &Peer| p.hello_sent.is_some_and(|at| now.saturating_sub(at) < HELLO_BACK);
+        if !self.peers.get(&id).is_some_and(recent) {
+            self.send_hello(now, id, out);
+        }
+    }
+
+    /// Adds what the peer lacks to the list of what is to be pushed, from a fresh state.
+    pub(crate) fn new_lag(&self, now: u64, key: &crate::frontier::LogKey, theirs: Tips) -> Lag {
+        let fresh = self.spaces.log(key).and_then(|log| log.fresh_at);
+        let due = fresh.map_or(now, |at| now.max(at + self.config.push_after));
+        Lag::new(theirs, due)
+    }
+}
+
+impl Peer {
+    fn forget_space(&mut self, tag: &SpaceTag) {
+        self.drop_lags_of(*tag);
+        self.known.remove(tag);
+        self.synced.remove(tag);
+        self.offered.remove(tag);
+        self.untold.retain(|key| key.0 != *tag);
+        self.asks.retain(|key, _| key.0 != *tag);
+        self.chunk_asks.retain(|key, _| key.0 != *tag);
+    }
+}

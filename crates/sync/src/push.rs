@@ -1,0 +1,254 @@
+//! Sending what a peer lacks or asked for: one load at a time, within a window that follows the
+//! acks. Entries before chunks, what was asked for before what is pushed.
+
+use crate::envelope::{Envelope, LogRange, Want};
+use crate::frontier::LogKey;
+use crate::io::{Offence, Output, PeerId};
+use crate::machine::Sync;
+use crate::peer::{Load, Peer, SERVE_QUEUE};
+use base::{Hash, SpaceTag};
+
+/// Bytes loaded for one output.
+const BATCH_BYTES: usize = 1 << 20;
+/// Bytes in the carrier's queue above which nothing more is loaded, however fast the link.
+const QUEUE_HIGH: usize = 4 << 20;
+/// Milliseconds before something that the store did not have is tried again.
+const NOTHING_THERE: u64 = 30_000;
+
+/// A log that the peer lacks and whose time has come.
+struct Due {
+    key: LogKey,
+    from: u64,
+    to: u64,
+    weight: usize,
+}
+
+impl Sync {
+    /// Does everything that may be done for a peer now, and sets when to look again.
+    pub(crate) fn pump(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if !peer.connected {
+            return;
+        }
+        peer.pump_at = None;
+        peer.expire(now, self.config.patience);
+        let pulled = self.pull(now, id, out);
+        let pushed = self.push(now, id, out);
+        self.load_next(now, id, out);
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let flight = peer.expires_at(self.config.patience);
+        // What was to be looked at now has been.
+        let set = peer.pump_at.filter(|at| *at > now);
+        peer.pump_at = [set, pulled, pushed, flight].into_iter().flatten().min();
+    }
+
+    /// Whether what this peer may lack is better asked for than pushed: it is much, or the peer may
+    /// have it from others. What is made here, or under way already, is not counted.
+    pub(crate) fn better_asked_for(&self, id: PeerId) -> bool {
+        let Some(peer) = self.peers.get(&id) else { return false };
+        let weigh = |(key, lag): (&LogKey, &crate::peer::Lag)| {
+            let log = self.spaces.log(key)?;
+            let (from, to) = log.lacking(&lag.theirs).filter(|_| !lag.own && !lag.is_under_way())?;
+            Some(if lag.direct { log.weight(from, to) } else { usize::MAX })
+        };
+        peer.lag.iter().filter_map(weigh).fold(0, usize::saturating_add) > self.config.eager_bytes
+    }
+
+    // Decides about every log that the peer lacks: offer it, send it (again), or wait. When to
+    // look again.
+    fn push(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) -> Option<u64> {
+        let (due, wake) = self.due(now, id)?;
+        let total = due.iter().fold(0, |sum: usize, due| sum.saturating_add(due.weight));
+        let quiet = now + 2 * self.config.hello_period;
+        let mut offers = false;
+        let peer = self.peers.get_mut(&id)?;
+        let wait = peer.patience(self.config.patience);
+        for Due { key, from, to, .. } in due {
+            let Some(lag) = peer.lag.get_mut(&key) else { continue };
+            match lag.offered {
+                None if lag.tries == 0
+                    && lag.next <= to
+                    && (total > self.config.eager_bytes || !lag.direct) =>
+                {
+                    lag.offered = Some(now);
+                    lag.due = now + wait;
+                    peer.untold.insert(key);
+                    offers = true;
+                }
+                // It heard the offer, or something since, and does not ask: the hellos will tell.
+                Some(at) if peer.heard_at.is_some_and(|heard| heard > at) => {
+                    lag.offered = None;
+                    lag.due = quiet;
+                }
+                _ if lag.next > to => {
+                    // All of it was sent, and no ack came.
+                    lag.tries += 1;
+                    lag.next = from;
+                }
+                _ => {}
+            }
+        }
+        if offers {
+            self.flush(now, id, true, out);
+        }
+        let next = self.peers.get(&id)?.lag.values().map(|lag| lag.due).filter(|due| *due > now).min();
+        [wake, next].into_iter().flatten().min()
+    }
+
+    fn due(&self, now: u64, id: PeerId) -> Option<(Vec<Due>, Option<u64>)> {
+        let peer = self.peers.get(&id)?;
+        let mut wake = None;
+        let mut due = Vec::new();
+        for (key, lag) in &peer.lag {
+            let Some(log) = self.spaces.log(key) else { continue };
+            let Some((from, to)) = log.lacking(&lag.theirs) else { continue };
+            if lag.due > now {
+                wake = Some(wake.unwrap_or(u64::MAX).min(lag.due));
+            } else {
+                let weight = if lag.own { 0 } else { log.weight(from, to) };
+                due.push(Due { key: *key, from, to, weight });
+            }
+        }
+        Some((due, wake))
+    }
+
+    fn load_next(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        let Some(load) = self.choose(now, id) else { return };
+        let job = self.next_job();
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.job = Some((job, load));
+        let budget = peer.batch(BATCH_BYTES);
+        out.push(match load {
+            Load::Range { range: LogRange { tag, log, from, to }, .. } => {
+                Output::SendEntries { peer: id, job, tag, log, from, to, budget }
+            }
+            Load::Entry(tag, hash) => Output::SendEntry { peer: id, job, tag, hash },
+            Load::Chunk(tag, chunk) => Output::SendChunk { peer: id, job, tag, id: chunk },
+        });
+    }
+
+    fn choose(&mut self, now: u64, id: PeerId) -> Option<Load> {
+        let peer = self.peers.get_mut(&id)?;
+        if peer.job.is_some() || peer.is_backed_up(QUEUE_HIGH) || peer.room() == 0 {
+            return None;
+        }
+        if let Some(load) = peer.serve.pop_front() {
+            return Some(load);
+        }
+        for (key, lag) in &peer.lag {
+            if lag.due > now || !peer.shared.contains(&key.0) {
+                continue;
+            }
+            let Some((from, to)) = self.spaces.log(key).and_then(|log| log.lacking(&lag.theirs)) else {
+                continue;
+            };
+            let from = from.max(lag.next.min(to));
+            if lag.next <= to {
+                let range = LogRange { tag: key.0, log: key.1, from, to };
+                return Some(Load::Range { range, asked: false });
+            }
+        }
+        peer.serve_chunks.pop_front()
+    }
+
+    pub(crate) fn on_sent(
+        &mut self,
+        now: u64,
+        id: PeerId,
+        job: u64,
+        next: u64,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let Some((_, mut load)) = peer.job.take_if(|(number, _)| *number == job) else { return };
+        if let Load::Range { range, asked } = &mut load {
+            let last = range.to;
+            let rest = LogRange { from: next.max(range.from), ..*range };
+            range.to = next.saturating_sub(1).min(last);
+            let done = bytes == 0 || next > last;
+            if !done && *asked {
+                peer.serve.push_front(Load::Range { range: rest, asked: true });
+            }
+            let wait = peer.ack_wait(self.config.patience).saturating_add(bytes as u64 / 128);
+            if let Some(lag) = peer.lag.get_mut(&(range.tag, range.log)) {
+                if next > last || lag.next >= range.from {
+                    lag.next = lag.next.max(next);
+                }
+                if bytes == 0 {
+                    lag.due = now + NOTHING_THERE;
+                } else if done {
+                    lag.due = now.saturating_add(wait.saturating_mul(1 << lag.tries.min(8)));
+                }
+            }
+        }
+        if bytes > 0 {
+            peer.sent(now, load, bytes, self.config.patience);
+        }
+        self.pump(now, id, out);
+    }
+
+    pub(crate) fn on_want(&mut self, now: u64, id: PeerId, want: Want, out: &mut Vec<Output>) {
+        let cost = 2 + (want.ranges.len() + want.hashes.len() + want.chunks.len()) as u64;
+        if !self.charge(now, id, cost, Offence::Wants, out) {
+            return;
+        }
+        let mut absent: (Vec<LogRange>, Vec<(SpaceTag, Hash)>) = Default::default();
+        let mut refused = 0;
+        let quiet = now + 2 * self.config.hello_period;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        for mut range in want.ranges {
+            let top = self.spaces.tips(&(range.tag, range.log)).last().map(|tip| tip.0);
+            match top.filter(|top| peer.shared.contains(&range.tag) && range.from <= *top) {
+                None => absent.0.push(range),
+                Some(top) => {
+                    range.to = range.to.min(top);
+                    if let Some(lag) = peer.lag.get_mut(&(range.tag, range.log)) {
+                        lag.due = lag.due.max(quiet);
+                    }
+                    refused += enqueue(peer, Load::Range { range, asked: true });
+                }
+            }
+        }
+        for (tag, hash) in want.hashes {
+            if peer.shared.contains(&tag) {
+                refused += enqueue(peer, Load::Entry(tag, hash));
+            } else {
+                absent.1.push((tag, hash));
+            }
+        }
+        for (tag, chunk) in want.chunks {
+            if peer.shared.contains(&tag) {
+                refused += enqueue(peer, Load::Chunk(tag, chunk));
+            } else {
+                // Nobody asks for what they were not told of, but for a moment.
+                refused += 4;
+                let envelope = Envelope::Chunk { tag, id: chunk, bytes: None };
+                out.push(Output::Send { peer: id, envelope });
+            }
+        }
+        if !absent.0.is_empty() || !absent.1.is_empty() {
+            let envelope = Envelope::Absent { ranges: absent.0, hashes: absent.1 };
+            out.push(Output::Send { peer: id, envelope });
+        }
+        self.charge(now, id, refused, Offence::Wants, out);
+        self.pump(now, id, out);
+    }
+}
+
+// Puts a request in its queue; what it costs if it is there already or the queue is full.
+fn enqueue(peer: &mut Peer, load: Load) -> u64 {
+    let working = peer.job.is_some_and(|(_, current)| current == load);
+    let queue = match load {
+        Load::Chunk(..) => &mut peer.serve_chunks,
+        _ => &mut peer.serve,
+    };
+    if working || queue.contains(&load) {
+        return 2;
+    }
+    if queue.len() >= SERVE_QUEUE {
+        return 50;
+    }
+    queue.push_back(load);
+    0
+}

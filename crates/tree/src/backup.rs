@@ -1,0 +1,74 @@
+//! What a process has in its buffers, told from what it only reads to set a copy aside.
+//!
+//! Some editors (vim with `backupcopy=yes`, nano with `-B`) copy the file to its backup just before they truncate it. By
+//! then a friend may have changed it; what is saved is still an edit of what was read before.
+
+use crate::copy::WorkingCopy;
+use crate::handle::Noted;
+use crate::process::ProcessKey;
+use crate::scratch;
+use crate::tree::Tree;
+
+impl Tree {
+    /// A process reads what this copy shows.
+    pub(crate) fn note(&self, copy: &WorkingCopy, who: Option<ProcessKey>, noted: &mut Noted) {
+        let Some(who) = who else { return };
+        let (oid, base, uncommitted) = {
+            let mut state = copy.state();
+            if noted.version.as_ref() == Some(&state.base) {
+                return;
+            }
+            (state.oid, state.base.clone(), state.peek())
+        };
+        let mut reads = self.0.reads.lock();
+        if noted.version.is_none() {
+            noted.before = reads.in_buffer(Some(who), oid);
+        }
+        noted.version = Some(base.clone());
+        if noted.copying {
+            reads.note_copied(who, oid, base, noted.before.clone());
+        } else if uncommitted {
+            reads.note_uncommitted(who, oid, base, copy.id);
+        } else {
+            reads.note(who, oid, base);
+        }
+    }
+
+    /// Whether making `name` sets aside a copy of a file that the same process has open for reading, under a name
+    /// that says that it is nothing else.
+    pub(crate) fn begins_backup(&self, parent: u64, name: &str, who: Option<ProcessKey>) -> bool {
+        let Some(who) = who else { return false };
+        let mut plainly = false;
+        for file in self.0.handles.opened_by(who, false) {
+            let originals = self.0.inodes.lock().names_of(file.ino).to_vec();
+            let mut originals = originals.iter().filter(|(room, _)| *room == parent);
+            let Some((_, original)) = originals.find(|(_, original)| scratch::is_backup(original, name))
+            else {
+                continue;
+            };
+            plainly |= scratch::is_plainly_backup(original, name);
+            let mut noted = file.noted.lock();
+            noted.copying = true;
+            if let Some(version) = noted.version.clone() {
+                let oid = file.copy().state().oid;
+                self.0.reads.lock().note_copied(who, oid, version, noted.before.clone());
+            }
+        }
+        plainly
+    }
+
+    /// Whether a process that opens a file for reading has its backup open for writing.
+    pub(crate) fn fills_backup(&self, ino: u64, who: Option<ProcessKey>) -> bool {
+        let Some(who) = who else { return false };
+        let backups = self.0.handles.opened_by(who, true);
+        if backups.is_empty() {
+            return false;
+        }
+        let inodes = self.0.inodes.lock();
+        let is_backup = |room: &u64, original: &str| {
+            let names = backups.iter().flat_map(|file| inodes.names_of(file.ino));
+            names.into_iter().any(|(at, name)| at == room && scratch::is_backup(original, name))
+        };
+        inodes.names_of(ino).iter().any(|(room, original)| is_backup(room, original))
+    }
+}

@@ -1,0 +1,296 @@
+//! The bytes of a working copy: shared with the node until they are written, then in memory, or
+//! in a scratch file where they are large.
+
+use crate::error::{Error, Result};
+use base::{Kind, limit};
+use node::{Body, NewContent};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// Bytes above which a working copy is a file.
+const IN_MEMORY: usize = limit::TEXT_BYTES;
+/// The largest file, in bytes: what a signed offset can reach.
+const LARGEST: u64 = i64::MAX as u64;
+
+/// Lends a new, empty scratch file.
+pub(crate) type Scratch<'a> = &'a dyn Fn() -> Result<File>;
+
+/// The bytes of an open file.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// As the node gave them.
+    Shared(Arc<[u8]>),
+    /// Small, and written to.
+    Memory(Vec<u8>),
+    /// In a file that others may hold too: never written.
+    Frozen(Arc<File>, u64),
+    /// In a scratch file that only this working copy writes.
+    Own(Arc<File>, u64),
+    /// Not wholly on this machine; read through the node.
+    Remote(u64),
+}
+
+impl Content {
+    pub(crate) fn of(body: Body) -> Content {
+        match body {
+            Body::Bytes(bytes) => Content::Shared(bytes),
+            Body::File(file, size) => Content::Frozen(file, size),
+            Body::Remote { size } => Content::Remote(size),
+        }
+    }
+
+    /// No bytes.
+    pub(crate) fn of_nothing() -> Content {
+        Content::Memory(Vec::new())
+    }
+
+    /// Bytes in all.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Content::Shared(bytes) => bytes.len() as u64,
+            Content::Memory(bytes) => bytes.len() as u64,
+            Content::Frozen(_, size) | Content::Own(_, size) | Content::Remote(size) => *size,
+        }
+    }
+
+    /// The bytes from `offset`, at most `len`, fewer only at the end. None: they must be asked of the node.
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
+        let within = self.size().saturating_sub(offset).min(len as u64) as usize;
+        Ok(match self {
+            _ if within == 0 => Some(Vec::new()),
+            Content::Shared(bytes) => Some(bytes[offset as usize..offset as usize + within].to_vec()),
+            Content::Memory(bytes) => Some(bytes[offset as usize..offset as usize + within].to_vec()),
+            Content::Frozen(file, _) | Content::Own(file, _) => Some(read_file(file, offset, within)?),
+            Content::Remote(_) => None,
+        })
+    }
+
+    /// Puts bytes at `offset`; what lies between the end and there becomes zeros. A remote content must have
+    /// been fetched before.
+    pub(crate) fn write(&mut self, offset: u64, data: &[u8], scratch: Scratch<'_>) -> Result<()> {
+        let end =
+            offset.checked_add(data.len() as u64).filter(|end| *end <= LARGEST).ok_or_else(too_large)?;
+        self.make_writable(end, scratch)?;
+        match self {
+            Content::Memory(bytes) => {
+                let (start, end) = (offset as usize, end as usize);
+                if bytes.len() == start {
+                    bytes.extend_from_slice(data);
+                } else {
+                    if bytes.len() < end {
+                        bytes.resize(end, 0);
+                    }
+                    bytes[start..end].copy_from_slice(data);
+                }
+            }
+            Content::Own(file, size) => {
+                file.write_all_at(data, offset)?;
+                *size = end.max(*size);
+            }
+            _ => return Err(not_here()),
+        }
+        Ok(())
+    }
+
+    /// Cuts it, or fills it up with zeros.
+    pub(crate) fn resize(&mut self, size: u64, scratch: Scratch<'_>) -> Result<()> {
+        if size == 0 {
+            *self = Content::Memory(Vec::new());
+            return Ok(());
+        }
+        if size > LARGEST {
+            return Err(too_large());
+        }
+        self.make_writable(size, scratch)?;
+        match self {
+            Content::Memory(bytes) => bytes.resize(size as usize, 0),
+            Content::Own(file, len) => {
+                file.set_len(size)?;
+                *len = size;
+            }
+            _ => return Err(not_here()),
+        }
+        Ok(())
+    }
+
+    /// What to hand to the node as it is now. A file is frozen by it: the node may keep it, so the next write
+    /// goes to a copy.
+    pub(crate) fn snapshot(&mut self) -> Result<NewContent> {
+        if let Content::Own(file, size) = self {
+            *self = Content::Frozen(file.clone(), *size);
+        }
+        Ok(match self {
+            Content::Shared(bytes) => NewContent::Bytes(bytes.to_vec()),
+            Content::Memory(bytes) => NewContent::Bytes(bytes.clone()),
+            Content::Frozen(file, size) | Content::Own(file, size) => {
+                NewContent::File(file.try_clone()?, *size)
+            }
+            Content::Remote(_) => return Err(not_here()),
+        })
+    }
+
+    /// The bytes from `offset` on, where they are in memory.
+    pub(crate) fn tail(&self, offset: u64) -> Option<Vec<u8>> {
+        match self {
+            Content::Memory(bytes) => bytes.get(offset as usize..).map(<[u8]>::to_vec),
+            _ => None,
+        }
+    }
+
+    fn make_writable(&mut self, end: u64, scratch: Scratch<'_>) -> Result<()> {
+        if let Content::Shared(bytes) = self {
+            *self = Content::Memory(bytes.to_vec());
+        }
+        match self {
+            Content::Memory(bytes) if end > IN_MEMORY as u64 => {
+                let file = scratch()?;
+                file.write_all_at(bytes, 0)?;
+                *self = Content::Own(Arc::new(file), bytes.len() as u64);
+            }
+            Content::Frozen(file, size) => {
+                let own = scratch()?;
+                copy_range(file, &own, *size)?;
+                *self = Content::Own(Arc::new(own), *size);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn read_file(file: &File, offset: u64, len: usize) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+// Without the files' own offsets, which others share.
+fn copy_range(from: &File, to: &File, size: u64) -> Result<()> {
+    let (mut read_at, mut write_at) = (0u64, 0u64);
+    while read_at < size {
+        let want = usize::try_from(size - read_at).unwrap_or(usize::MAX).min(1 << 30);
+        match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), want) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(
+                rustix::io::Errno::XDEV
+                | rustix::io::Errno::NOSYS
+                | rustix::io::Errno::OPNOTSUPP
+                | rustix::io::Errno::INVAL,
+            ) => {
+                let bytes = read_file(from, read_at, want.min(1 << 20))?;
+                if bytes.is_empty() {
+                    break;
+                }
+                to.write_all_at(&bytes, write_at)?;
+                read_at += bytes.len() as u64;
+                write_at += bytes.len() as u64;
+            }
+            Err(error) => return Err(std::io::Error::from(error).into()),
+        }
+    }
+    to.set_len(size)?;
+    Ok(())
+}
+
+fn too_large() -> Error {
+    Error::refused(Kind::TooLarge, "a file cannot be that large")
+}
+
+fn not_here() -> Error {
+    Error::refused(Kind::Unreachable, "the file's bytes are not on this machine yet")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn scratch() -> Result<File> {
+        Ok(tempfile::tempfile()?)
+    }
+
+    fn all(content: &Content) -> Vec<u8> {
+        content.read(0, usize::MAX).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_the_node_holds_is_never_written() {
+        let shared: Arc<[u8]> = b"abc".as_slice().into();
+        let mut content = Content::of(Body::Bytes(shared.clone()));
+        content.write(1, b"X", &scratch).unwrap();
+        assert_eq!((&*shared, all(&content)), (&b"abc"[..], b"aXc".to_vec()));
+
+        let file = scratch().unwrap();
+        file.write_all_at(b"abc", 0).unwrap();
+        let file = Arc::new(file);
+        let mut content = Content::of(Body::File(file.clone(), 3));
+        content.write(3, b"d", &scratch).unwrap();
+        assert_eq!(all(&content), b"abcd");
+        assert_eq!(file.metadata().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_snapshot_stays_as_it_was() {
+        let mut content = Content::Memory(Vec::new());
+        content.write(3 << 20, b"end", &scratch).unwrap();
+        assert!(matches!(content, Content::Own(..)));
+        let NewContent::File(file, size) = content.snapshot().unwrap() else { panic!() };
+        content.write(0, b"new", &scratch).unwrap();
+        assert_eq!(size, (3 << 20) + 3);
+        assert_eq!(read_file(&file, 0, 3).unwrap(), [0, 0, 0]);
+        assert_eq!(content.read(0, 3).unwrap().unwrap(), b"new");
+        assert_eq!(content.read(3 << 20, 9).unwrap().unwrap(), b"end");
+    }
+
+    #[test]
+    fn what_is_not_here_is_asked_of_the_node() {
+        let mut content = Content::of(Body::Remote { size: 10 });
+        assert!(content.read(0, 4).unwrap().is_none());
+        assert_eq!(content.read(10, 4).unwrap().unwrap(), b"");
+        assert_eq!(content.write(0, b"x", &scratch).unwrap_err().kind(), Kind::Unreachable);
+        content.resize(0, &scratch).unwrap();
+        content.write(0, b"x", &scratch).unwrap();
+        assert_eq!(all(&content), b"x");
+        assert_eq!(content.write(u64::MAX - 1, b"xyz", &scratch).unwrap_err().kind(), Kind::TooLarge);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn it_behaves_as_bytes_do(steps in proptest::collection::vec((0..3u8, 0..3_000_000u64, 0..5_000usize), 0..12)) {
+            let mut content = Content::of(Body::Bytes(b"start".as_slice().into()));
+            let mut model = b"start".to_vec();
+            for (n, (what, at, len)) in steps.into_iter().enumerate() {
+                match what {
+                    0 => {
+                        let data = vec![n as u8 + 1; len];
+                        content.write(at, &data, &scratch).unwrap();
+                        let end = at as usize + len;
+                        if model.len() < end { model.resize(end, 0); }
+                        model[at as usize..end].copy_from_slice(&data);
+                    }
+                    1 => { content.resize(at, &scratch).unwrap(); model.resize(at as usize, 0); }
+                    _ => {
+                        content.snapshot().unwrap();
+                        let from = (at as usize).min(model.len());
+                        let to = (from + len).min(model.len());
+                        prop_assert_eq!(content.read(at, len).unwrap().unwrap(), &model[from..to]);
+                    }
+                }
+                prop_assert_eq!(content.size(), model.len() as u64);
+            }
+            prop_assert!(all(&content) == model);
+        }
+    }
+}

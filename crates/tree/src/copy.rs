@@ -1,0 +1,361 @@
+//! A working copy: the bytes that all handles opened on one version of one object share, what was
+//! done to them since the last commit, and the version that those edits are edits of.
+
+use crate::content::{Content, Scratch};
+use crate::error::Result;
+use crate::process::ProcessKey;
+use base::{Kind, Oid};
+use node::{Attr, Body, NewContent, Node, Saved, Version, What};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a file that was only emptied waits for its new content.
+const EMPTIED_WAITS: Duration = Duration::from_millis(150);
+/// How long edits wait for more when nobody closes or syncs the file.
+const EDITS_WAIT: Duration = Duration::from_secs(1);
+/// Bytes fetched at a time when a file that is elsewhere is to be written.
+const FETCH: usize = 1 << 20;
+
+/// What was done since the last commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing.
+    None,
+    /// Emptied and not filled again.
+    Emptied,
+    /// Only appended to, from this offset on.
+    Appended(u64),
+    /// Anything else.
+    Edited,
+}
+
+/// The bytes that several handles share.
+pub(crate) struct WorkingCopy {
+    /// Tells copies apart in tables that outlive them.
+    pub(crate) id: u64,
+    /// Open handles; changed only under the lock of the table of copies.
+    pub(crate) handles: AtomicUsize,
+    // Held over a whole commit: two commits of one file never overlap. Taken before `state`.
+    commit: Mutex<()>,
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    /// Whose bytes these are.
+    pub(crate) oid: Oid,
+    /// The version that the bytes are, or, when changed, are edits of.
+    pub(crate) base: Version,
+    pub(crate) content: Content,
+    pub(crate) change: Change,
+    /// Made here and never saved: nobody else has heard of it.
+    pub(crate) newborn: bool,
+    /// No door leads to it any more: it is never committed.
+    pub(crate) orphan: bool,
+    perm: u16,
+    mtime: SystemTime,
+    touched: Instant,
+    writer: Option<ProcessKey>,
+    committing: bool,
+    // Size and time were shown to somebody while they were not yet the node's.
+    shown: bool,
+    // Somebody else read what was not yet committed.
+    peeked: bool,
+}
+
+/// What a commit did.
+pub(crate) struct Committed {
+    /// The object that was saved.
+    pub(crate) oid: Oid,
+    /// What became of it.
+    pub(crate) saved: Saved,
+    /// Whose edit it was.
+    pub(crate) writer: Option<ProcessKey>,
+    /// Somebody was shown a size or a time that may be wrong now.
+    pub(crate) shown: bool,
+    /// Somebody read the bytes before they were a version.
+    pub(crate) peeked: bool,
+}
+
+/// What `stat` shows of an open file while it differs from what the node knows.
+pub(crate) struct Shown {
+    pub(crate) size: u64,
+    pub(crate) mtime: SystemTime,
+    pub(crate) perm: u16,
+    pub(crate) changed: bool,
+    pub(crate) orphan: bool,
+}
+
+impl WorkingCopy {
+    /// The bytes of one version, open for the first time.
+    pub(crate) fn new(oid: Oid, base: Version, content: Content, attr: &Attr) -> WorkingCopy {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let state = State {
+            oid,
+            base,
+            content,
+            change: Change::None,
+            newborn: false,
+            orphan: false,
+            perm: attr.perm,
+            mtime: attr.mtime,
+            touched: Instant::now(),
+            writer: None,
+            committing: false,
+            shown: false,
+            peeked: false,
+        };
+        WorkingCopy {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            handles: AtomicUsize::new(0),
+            commit: Mutex::new(()),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// A file just made, that nobody has heard of.
+    pub(crate) fn newborn(oid: Oid, attr: &Attr) -> WorkingCopy {
+        let copy = WorkingCopy::new(oid, Version::default(), Content::of_nothing(), attr);
+        copy.state.lock().newborn = true;
+        copy
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether a handle opened when the newest version is `newest` belongs to this copy: it is that version, or
+    /// it holds local edits, which all must see.
+    pub(crate) fn serves(&self, newest: &Version) -> bool {
+        let state = self.state.lock();
+        !state.orphan && (state.is_changed() || state.newborn || state.base == *newest)
+    }
+
+    /// Whether reading or writing may have to wait for a friend.
+    pub(crate) fn waits(&self) -> bool {
+        // Somebody holds it who may be waiting already.
+        self.state.try_lock().is_none_or(|state| matches!(state.content, Content::Remote(_)))
+    }
+
+    /// For `stat`.
+    pub(crate) fn show(&self) -> Shown {
+        let mut state = self.state.lock();
+        let changed = state.is_changed() || state.newborn;
+        state.shown |= state.is_changed();
+        Shown {
+            size: state.content.size(),
+            mtime: state.mtime,
+            perm: state.perm,
+            changed,
+            orphan: state.orphan,
+        }
+    }
+
+    /// All bytes of a version that was read from elsewhere are here now.
+    pub(crate) fn arrive(&self, version: &Version, body: Body) {
+        let mut state = self.state.lock();
+        if matches!(state.content, Content::Remote(_)) && state.base == *version {
+            state.content = Content::of(body);
+        }
+    }
+
+    /// Bytes from `offset`; None where they are elsewhere and must be asked of the node as this version.
+    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Result<Vec<u8>, (Oid, Version)>> {
+        let state = self.state.lock();
+        Ok(match state.content.read(offset, len)? {
+            Some(bytes) => Ok(bytes),
+            None => Err((state.oid, state.base.clone())),
+        })
+    }
+
+    /// Puts bytes at `offset`, or at the end. True: the copy was unchanged until now.
+    pub(crate) fn write(
+        &self,
+        offset: Option<u64>,
+        data: &[u8],
+        writer: Option<ProcessKey>,
+        node: &Node,
+    ) -> Result<bool> {
+        let mut state = self.state.lock();
+        if data.is_empty() {
+            return Ok(false);
+        }
+        state.fetch(node)?;
+        let size = state.content.size();
+        let at = offset.unwrap_or(size);
+        state.content.write(at, data, &|| Ok(node.scratch()?))?;
+        let change = match state.change {
+            Change::None if offset.is_none() => Change::Appended(size),
+            Change::Appended(from) if offset.is_none() => Change::Appended(from),
+            _ => Change::Edited,
+        };
+        Ok(state.changed(change, writer))
+    }
+
+    /// Cuts it to a size, or fills it up. True: the copy was unchanged until now.
+    pub(crate) fn resize(&self, size: u64, writer: Option<ProcessKey>, node: &Node) -> Result<bool> {
+        let mut state = self.state.lock();
+        if size == state.content.size() {
+            return Ok(false);
+        }
+        state.fetch(node)?;
+        state.content.resize(size, &|| Ok(node.scratch()?))?;
+        Ok(state.changed(Change::Edited, writer))
+    }
+
+    /// Empties it, as the beginning of a save that replaces all: an edit of `base`, which is what the writer has
+    /// read. True: the copy was unchanged until now.
+    pub(crate) fn empty(
+        &self,
+        base: Option<Version>,
+        writer: Option<ProcessKey>,
+        node: &Node,
+    ) -> Result<bool> {
+        let mut state = self.state.lock();
+        if state.newborn && state.content.size() == 0 {
+            return Ok(false);
+        }
+        let scratch: Scratch<'_> = &|| Ok(node.scratch()?);
+        state.content.resize(0, scratch)?;
+        if let Some(base) = base
+            && !state.newborn
+        {
+            state.base = base;
+        }
+        let first = state.changed(Change::Edited, writer);
+        state.change = if state.newborn { Change::None } else { Change::Emptied };
+        Ok(first)
+    }
+
+    /// How long the copy must be left alone before it is committed by itself; None when there is nothing to commit.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        match state.change {
+            _ if state.orphan => None,
+            Change::None => None,
+            Change::Emptied => Some(state.touched + EMPTIED_WAITS),
+            Change::Appended(_) | Change::Edited => Some(state.touched + EDITS_WAIT),
+        }
+    }
+
+    /// Whether a close of a handle that wrote commits: there is something, and it is more than an emptying.
+    pub(crate) fn is_worth_a_flush(&self) -> bool {
+        !matches!(self.state.lock().change, Change::None | Change::Emptied)
+    }
+
+    /// Hands what was done to the node, as an edit of the base; afterwards the base is what was written. None:
+    /// there was nothing to hand over.
+    pub(crate) fn commit(&self, node: &Node) -> Result<Option<Committed>> {
+        let _one = self.commit.lock();
+        let mut state = self.state.lock();
+        if state.orphan || state.change == Change::None {
+            return Ok(None);
+        }
+        let change = std::mem::replace(&mut state.change, Change::None);
+        let (oid, base, writer) = (state.oid, state.base.clone(), state.writer);
+        let tail = match change {
+            Change::Appended(from) if !state.newborn => state.content.tail(from),
+            _ => None,
+        };
+        // A blob that grew, and what would make a text one, are saved whole.
+        let tail = tail.filter(|tail| {
+            !tail.contains(&0)
+                && std::str::from_utf8(tail).is_ok()
+                && node.attr(oid).is_ok_and(|a| a.what == What::Text)
+        });
+        let content = state.content.snapshot();
+        state.committing = true;
+        drop(state);
+
+        let saved = content.and_then(|content| hand_over(node, oid, &base, tail, content));
+
+        let mut state = self.state.lock();
+        state.committing = false;
+        let saved = match saved {
+            Ok(saved) => saved,
+            Err(error) => {
+                // What was written meanwhile and what was not taken are one change again.
+                state.change = if state.change == Change::None { change } else { Change::Edited };
+                return Err(error);
+            }
+        };
+        state.newborn = false;
+        state.base = saved.wrote.clone();
+        let shown = std::mem::take(&mut state.shown);
+        let peeked = std::mem::take(&mut state.peeked);
+        Ok(Some(Committed { oid, saved, writer, shown, peeked }))
+    }
+}
+
+// An append goes to the end as it is now; where there can be none, the whole is saved.
+fn hand_over(
+    node: &Node,
+    oid: Oid,
+    base: &Version,
+    tail: Option<Vec<u8>>,
+    content: NewContent,
+) -> Result<Saved> {
+    match tail.map(|tail| node.append(oid, base, tail)) {
+        Some(Ok(saved)) => Ok(saved),
+        Some(Err(error)) if error.kind() != Kind::Unsupported => Err(error.into()),
+        Some(Err(_)) | None => Ok(node.save(oid, base, content)?),
+    }
+}
+
+impl State {
+    /// Whether it differs from what the node knows.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.change != Change::None || self.committing
+    }
+
+    /// Whether `who`, reading it now, reads what is not a version yet.
+    pub(crate) fn peek(&mut self) -> bool {
+        let changed = self.is_changed();
+        self.peeked |= changed;
+        changed
+    }
+
+    /// When it was last written.
+    pub(crate) fn set_mtime(&mut self, mtime: SystemTime) {
+        self.mtime = mtime;
+    }
+
+    /// Its permission bits.
+    pub(crate) fn set_perm(&mut self, perm: u16) {
+        self.perm = perm;
+    }
+
+    /// Who wrote last.
+    pub(crate) fn set_writer(&mut self, writer: Option<ProcessKey>) {
+        self.writer = writer.or(self.writer);
+    }
+
+    fn changed(&mut self, change: Change, writer: Option<ProcessKey>) -> bool {
+        let first = self.change == Change::None;
+        self.change = change;
+        self.set_writer(writer);
+        self.touched = Instant::now();
+        self.mtime = SystemTime::now();
+        first
+    }
+
+    // Only this file waits while its bytes are brought here.
+    fn fetch(&mut self, node: &Node) -> Result<()> {
+        let Content::Remote(size) = self.content else { return Ok(()) };
+        let mut here = Content::of_nothing();
+        let mut at = 0;
+        while at < size {
+            let bytes = node.read_remote(self.oid, &self.base, at, FETCH.min((size - at) as usize))?;
+            if bytes.is_empty() {
+                return Err(crate::error::Error::refused(
+                    Kind::Unreachable,
+                    "the rest of the file is not on this machine and no friend who has it answers",
+                ));
+            }
+            here.write(at, &bytes, &|| Ok(node.scratch()?))?;
+            at += bytes.len() as u64;
+        }
+        self.content = here;
+        Ok(())
+    }
+}

@@ -1,0 +1,145 @@
+//! Open files and rooms, by the number a face holds.
+
+use crate::copy::WorkingCopy;
+use crate::error::{Result, stale};
+use crate::inode::Key;
+use crate::process::ProcessKey;
+use node::Version;
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// May be read.
+    pub read: bool,
+    /// May be written.
+    pub write: bool,
+    /// Emptied at once.
+    pub truncate: bool,
+    /// Writes go to the end as it is then.
+    pub append: bool,
+    /// Must not exist yet.
+    pub exclusive: bool,
+}
+
+/// How a face may cache what it reads through a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caching {
+    /// Not at all: every read is asked for.
+    Direct,
+    /// From now on; what was cached before is old.
+    Fresh,
+    /// What was cached before still holds.
+    Keep,
+}
+
+/// An opened handle.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// The handle's number.
+    pub handle: u64,
+    /// What may be cached.
+    pub caching: Caching,
+}
+
+/// An open file.
+pub(crate) struct OpenFile {
+    pub(crate) ino: u64,
+    pub(crate) how: How,
+    pub(crate) who: Option<ProcessKey>,
+    /// The bytes it shows; another copy only after `tail -f` moved on.
+    pub(crate) copy: RwLock<Arc<WorkingCopy>>,
+    /// Written through since its last flush.
+    pub(crate) wrote: AtomicBool,
+    /// What its process is remembered to have read through it.
+    pub(crate) noted: Mutex<Noted>,
+    /// The newest version that turned out not to extend the one shown.
+    pub(crate) no_extension: Mutex<Option<Version>>,
+}
+
+/// What reading through a handle did to the memory of its process.
+#[derive(Default)]
+pub(crate) struct Noted {
+    /// The version noted.
+    pub(crate) version: Option<Version>,
+    /// What had been remembered before it.
+    pub(crate) before: Option<Version>,
+    /// It is read to be copied to a backup, not into a buffer.
+    pub(crate) copying: bool,
+}
+
+impl OpenFile {
+    pub(crate) fn copy(&self) -> Arc<WorkingCopy> {
+        self.copy.read().clone()
+    }
+}
+
+/// A name in an open room.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    pub(crate) key: Key,
+    pub(crate) sort: crate::tree::Sort,
+}
+
+/// What an open room has listed so far.
+#[derive(Default)]
+pub(crate) struct Listing {
+    pub(crate) names: Vec<Listed>,
+    pub(crate) complete: bool,
+}
+
+/// What a handle's number stands for.
+#[derive(Clone)]
+pub(crate) enum Handle {
+    File(Arc<OpenFile>),
+    Text(Arc<str>),
+    Room(u64, Arc<Mutex<Listing>>),
+}
+
+/// All open handles.
+#[derive(Default)]
+pub(crate) struct Handles {
+    open: RwLock<HashMap<u64, Handle>>,
+    next: AtomicU64,
+}
+
+impl Handles {
+    pub(crate) fn insert(&self, handle: Handle) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        self.open.write().insert(number, handle);
+        number
+    }
+
+    pub(crate) fn get(&self, number: u64) -> Result<Handle> {
+        self.open.read().get(&number).cloned().ok_or_else(stale)
+    }
+
+    pub(crate) fn file(&self, number: u64) -> Result<Arc<OpenFile>> {
+        match self.get(number)? {
+            Handle::File(file) => Ok(file),
+            _ => Err(stale()),
+        }
+    }
+
+    /// The files that a process has open, only for reading or also for writing.
+    pub(crate) fn opened_by(&self, who: ProcessKey, write: bool) -> Vec<Arc<OpenFile>> {
+        let open = self.open.read();
+        let files = open.values().filter_map(|handle| match handle {
+            Handle::File(file) if file.who == Some(who) && file.how.write == write => Some(file.clone()),
+            _ => None,
+        });
+        files.collect()
+    }
+
+    pub(crate) fn remove(&self, number: u64) -> Option<Handle> {
+        self.open.write().remove(&number)
+    }
+
+    pub(crate) fn drain(&self) -> Vec<Handle> {
+        self.open.write().drain().map(|(_, handle)| handle).collect()
+    }
+}

@@ -1,0 +1,116 @@
+//! Names that alone make a file local, and names that no door can have.
+
+use crate::error::{Error, Result};
+use base::Kind;
+
+/// Whether a file of this name is an editor's scratch: vim's swap files, emacs' locks and
+/// autosaves, what FUSE makes of an open file that was removed. Such files are never sent.
+pub fn is_scratch(name: &str) -> bool {
+    is_swap(name)
+        || name.starts_with(".#")
+        || name.starts_with(".fuse_hidden")
+        || (name.len() > 2 && name.starts_with('#') && name.ends_with('#'))
+}
+
+// `.NAME.swp`, `.NAME.swo` and so on down to `.swa`; `.swp` alone is vim's for a file without a name.
+fn is_swap(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    name.starts_with('.')
+        && bytes.len() >= 4
+        && bytes[..bytes.len() - 1].ends_with(b".sw")
+        && matches!(bytes[bytes.len() - 1], b'a'..=b'p')
+}
+
+/// Whether a name is kept for control files and is never a door.
+pub(crate) fn is_reserved(name: &[u8]) -> bool {
+    name == b".room" || name == b".chorus"
+}
+
+/// A name somebody wants to make, as text. Errors: over 255 bytes, not valid, or kept for control
+/// files (so an archive or a clone that contains such names cannot reach those).
+pub(crate) fn new_name(name: &[u8]) -> Result<&str> {
+    if is_reserved(name) {
+        return Err(Error::refused(Kind::Denied, "that name is kept for control files"));
+    }
+    base::name::check(name).map_err(|error| match error {
+        base::Error::Limit { .. } => Error::refused(Kind::NameTooLong, "the name is longer than 255 bytes"),
+        _ => Error::refused(Kind::Invalid, "the name holds characters that names here cannot have"),
+    })
+}
+
+/// Whether moving `from` to `to` in one room looks like setting a backup aside: `F` to `F~`, `F.bak`.
+pub(crate) fn sets_aside(from: &str, to: &str) -> bool {
+    to.len() > from.len() && (to.starts_with(from) || to.trim_start_matches(['.', '#']).starts_with(from))
+}
+
+/// Whether `to` is what an editor calls the backup of `from`.
+pub(crate) fn is_backup(from: &str, to: &str) -> bool {
+    let suffix = to.strip_prefix(from).or_else(|| to.strip_prefix('.').and_then(|to| to.strip_prefix(from)));
+    suffix.is_some_and(|suffix| matches!(suffix, ".bak" | ".orig" | ".old" | ".backup") || is_tilde(suffix))
+}
+
+/// As `is_backup`, and so named that it is nothing else: `F~`, `F.~1~`.
+pub(crate) fn is_plainly_backup(from: &str, to: &str) -> bool {
+    to.strip_prefix(from).is_some_and(is_tilde)
+}
+
+fn is_tilde(suffix: &str) -> bool {
+    let number = suffix.strip_prefix(".~").and_then(|rest| rest.strip_suffix('~'));
+    suffix == "~" || number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Whether moving `from` to `to` is how a log is rotated: `F` to `F.1`, which is to be kept and shared.
+pub(crate) fn is_rotation(from: &str, to: &str) -> bool {
+    let number = to.strip_prefix(from).and_then(|rest| rest.strip_prefix(['.', '-']));
+    number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_scratch_is_scratch() {
+        for name in [".a.txt.swp", ".a.swo", ".swp", ".a.swa", ".#a", "#a#", ".fuse_hidden0001"] {
+            assert!(is_scratch(name), "{name}");
+        }
+        for name in ["a.swp", ".a.swq", ".a.swpx", "a#", "#a", "##", "a~", ".sw", "swp", "4913", ".a.swz"] {
+            assert!(!is_scratch(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn reserved_and_impossible_names_are_refused() {
+        assert_eq!(new_name(b"a b.txt").unwrap(), "a b.txt");
+        assert_eq!(new_name(b".room").unwrap_err().kind(), Kind::Denied);
+        assert_eq!(new_name(b".chorus").unwrap_err().kind(), Kind::Denied);
+        assert_eq!(new_name(b"a\x1bb").unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(new_name(b"\xff").unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(new_name(&[b'a'; 256]).unwrap_err().kind(), Kind::NameTooLong);
+    }
+
+    #[test]
+    fn a_backup_is_told_from_a_temporary() {
+        assert!(sets_aside("a.txt", "a.txt~"));
+        assert!(sets_aside("a.txt", ".a.txt.bak"));
+        assert!(!sets_aside("a.txt.new", "a.txt"));
+        assert!(!sets_aside("sedXYZ", "a.txt"));
+        assert!(
+            is_backup("a", "a~")
+                && is_backup("a", "a.bak")
+                && is_backup("a", ".a.orig")
+                && is_backup("a", "a.~12~")
+        );
+        assert!(
+            !is_backup("a", "a.gz")
+                && !is_backup("a", "a.out")
+                && !is_backup("a", "a.~~")
+                && !is_backup("a", "a")
+        );
+        assert!(is_plainly_backup("a", "a~") && !is_plainly_backup("a", "a.bak"));
+        assert!(is_rotation("app.log", "app.log.1") && is_rotation("app.log", "app.log-20261121"));
+        assert!(
+            !is_rotation("a.txt", "a.txt~") && !is_rotation("a.txt", "a.txt.") && !is_rotation("a", "b.1")
+        );
+    }
+}

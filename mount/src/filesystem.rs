@@ -1,0 +1,464 @@
+//! The kernel's requests, each translated to one word of the tree.
+
+use crate::errno;
+use crate::translate::{cache_flags, caller, dot, empty, how, kind, sized};
+use crate::waiting::Waiting;
+use base::Kind;
+use fuser::{
+    AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
+    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
+};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+use tree::{Changes, How, Stat, Tree};
+
+/// How long the kernel may believe names and attributes: it is told when they change.
+const BELIEVED: Duration = Duration::from_secs(300);
+/// Bytes of one write request.
+const WRITE_BYTES: u32 = 1 << 20;
+/// Names asked of the tree at a time.
+const NAMES: usize = 256;
+/// Bytes in a block, as `df` counts them.
+const BLOCK: u64 = 4096;
+/// XATTR_CREATE and XATTR_REPLACE of setxattr(2).
+const XATTR_CREATE: i32 = 1;
+const XATTR_REPLACE: i32 = 2;
+
+/// The tree as the kernel asks for it.
+pub(crate) struct Face {
+    tree: Tree,
+    uid: u32,
+    gid: u32,
+    waiting: Waiting,
+}
+
+impl Face {
+    pub(crate) fn new(tree: Tree) -> Face {
+        Face {
+            tree,
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+            waiting: Waiting::default(),
+        }
+    }
+
+    fn attr(&self, stat: &Stat) -> FileAttr {
+        FileAttr {
+            ino: INodeNo(stat.ino),
+            size: stat.size,
+            blocks: stat.size.div_ceil(512),
+            atime: stat.mtime,
+            mtime: stat.mtime,
+            ctime: stat.mtime,
+            crtime: stat.mtime,
+            kind: kind(stat.sort),
+            perm: stat.perm,
+            nlink: stat.links,
+            uid: self.uid,
+            gid: self.gid,
+            rdev: 0,
+            blksize: BLOCK as u32,
+            flags: 0,
+        }
+    }
+
+    fn entry(&self, result: tree::Result<Stat>, reply: ReplyEntry) {
+        match result {
+            Ok(stat) => reply.entry(&BELIEVED, &self.attr(&stat), Generation(0)),
+            Err(error) => reply.error(errno::of(&error)),
+        }
+    }
+
+    fn attributes(&self, result: tree::Result<Stat>, reply: ReplyAttr) {
+        match result {
+            Ok(stat) => reply.attr(&BELIEVED, &self.attr(&stat)),
+            Err(error) => reply.error(errno::of(&error)),
+        }
+    }
+
+    // Owners are not kept: everything belongs to whoever mounted. Setting that owner again is no change; the
+    // superuser, who unpacks what others owned, is not bothered.
+    fn may_own(&self, req: &Request, uid: Option<u32>, gid: Option<u32>) -> bool {
+        let same = uid.is_none_or(|uid| uid == self.uid) && gid.is_none_or(|gid| gid == self.gid);
+        same || req.uid() == 0
+    }
+}
+
+impl Filesystem for Face {
+    fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        let wanted = [
+            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
+            // No set-id bits are kept, so there is nothing to look up before every write.
+            InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+        ];
+        for flag in wanted {
+            if config.add_capabilities(flag).is_err() {
+                tracing::debug!("this kernel's FUSE lacks {flag:?}");
+            }
+        }
+        let _ = config.set_max_write(WRITE_BYTES);
+        let _ = config.set_max_readahead(WRITE_BYTES).or_else(|most| config.set_max_readahead(most));
+        let _ = config.set_max_background(64);
+        Ok(())
+    }
+
+    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        self.entry(self.tree.lookup(parent.0, name.as_bytes()), reply);
+    }
+
+    fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
+        self.tree.forget(ino.0, nlookup);
+    }
+
+    fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        self.attributes(self.tree.getattr(ino.0), reply);
+    }
+
+    fn setattr(
+        &self,
+        req: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        if !self.may_own(req, uid, gid) {
+            return reply.error(Errno::EPERM);
+        }
+        let changes = Changes {
+            size,
+            perm: mode.map(|mode| (mode & 0o777) as u16),
+            mtime: mtime.map(|time| match time {
+                TimeOrNow::SpecificTime(time) => time,
+                TimeOrNow::Now => SystemTime::now(),
+            }),
+        };
+        self.attributes(self.tree.setattr(ino.0, changes, fh.map(|fh| fh.0), caller(req)), reply);
+    }
+
+    fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.tree.readlink(ino.0) {
+            Ok(text) => reply.data(&text),
+            Err(error) => reply.error(errno::of(&error)),
+        }
+    }
+
+    fn mknod(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        _rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        // Pipes, sockets and devices mean something on one machine only.
+        if rustix::fs::FileType::from_raw_mode(mode) != rustix::fs::FileType::RegularFile {
+            return reply.error(Errno::EPERM);
+        }
+        let how = How { write: true, exclusive: true, ..How::default() };
+        let made = self.tree.create(parent.0, name.as_bytes(), (mode & 0o777) as u16, how, caller(req));
+        let made = made.map(|(stat, opened)| {
+            self.tree.release(opened.handle);
+            stat
+        });
+        self.entry(made, reply);
+    }
+
+    fn mkdir(
+        &self,
+        _req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        self.entry(self.tree.mkdir(parent.0, name.as_bytes(), (mode & 0o777) as u16), reply);
+    }
+
+    fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        empty(self.tree.unlink(parent.0, name.as_bytes(), caller(req)), reply);
+    }
+
+    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        empty(self.tree.rmdir(parent.0, name.as_bytes()), reply);
+    }
+
+    fn symlink(&self, _req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
+        match self.tree.symlink(parent.0, link_name.as_bytes(), target.as_os_str().as_bytes()) {
+            // What symlink(2) says where there can be none; editors fall back to a lock file.
+            Err(error) if error.kind() == Kind::Unsupported => reply.error(Errno::EPERM),
+            result => self.entry(result, reply),
+        }
+    }
+
+    fn rename(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
+            return reply.error(Errno::EINVAL);
+        }
+        let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
+        let (from, to) = (name.as_bytes(), newname.as_bytes());
+        empty(self.tree.rename(parent.0, from, newparent.0, to, no_replace, caller(req)), reply);
+    }
+
+    fn link(&self, _req: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        self.entry(self.tree.link(ino.0, newparent.0, newname.as_bytes()), reply);
+    }
+
+    fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        match self.tree.open(ino.0, how(flags), caller(req)) {
+            Ok(opened) => reply.opened(FileHandle(opened.handle), cache_flags(&opened)),
+            Err(error) => reply.error(errno::of(&error)),
+        }
+    }
+
+    fn create(
+        &self,
+        req: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let how = how(OpenFlags(flags));
+        match self.tree.create(parent.0, name.as_bytes(), (mode & 0o777) as u16, how, caller(req)) {
+            Ok((stat, opened)) => reply.created(
+                &BELIEVED,
+                &self.attr(&stat),
+                Generation(0),
+                FileHandle(opened.handle),
+                cache_flags(&opened),
+            ),
+            Err(error) => reply.error(errno::of(&error)),
+        }
+    }
+
+    fn read(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let tree = self.tree.clone();
+        let read = move || match tree.read(fh.0, offset, size as usize) {
+            Ok(bytes) => reply.data(&bytes),
+            Err(error) => reply.error(errno::of(&error)),
+        };
+        if self.tree.waits(fh.0) { self.waiting.run(Box::new(read)) } else { read() }
+    }
+
+    fn write(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let tree = self.tree.clone();
+        let write = move |data: &[u8]| match tree.write(fh.0, offset, data) {
+            Ok(()) => reply.written(data.len() as u32),
+            Err(error) => reply.error(errno::of(&error)),
+        };
+        if self.tree.waits(fh.0) {
+            let data = data.to_vec();
+            self.waiting.run(Box::new(move || write(&data)));
+        } else {
+            write(data);
+        }
+    }
+
+    fn flush(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        empty(self.tree.flush(fh.0), reply);
+    }
+
+    fn release(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.tree.release(fh.0);
+        reply.ok();
+    }
+
+    fn fsync(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        empty(self.tree.fsync(fh.0), reply);
+    }
+
+    fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        match self.tree.open_room(ino.0) {
+            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
+            Err(error) => reply.error(errno::of(&error)),
+        }
+    }
+
+    fn readdir(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let mut from = offset;
+        loop {
+            let entries = match self.tree.list(fh.0, from, NAMES) {
+                Ok(entries) => entries,
+                Err(error) => return reply.error(errno::of(&error)),
+            };
+            let Some(last) = entries.last() else { return reply.ok() };
+            from = last.next;
+            for entry in &entries {
+                if reply.add(INodeNo(entry.ino), entry.next, kind(entry.sort), &entry.name) {
+                    return reply.ok();
+                }
+            }
+        }
+    }
+
+    fn readdirplus(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        let mut from = offset;
+        loop {
+            // The buffer holds some twenty entries: asking for many would look up what is thrown away.
+            let entries = match self.tree.list(fh.0, from, 32) {
+                Ok(entries) => entries,
+                Err(error) => return reply.error(errno::of(&error)),
+            };
+            let Some(last) = entries.last() else { return reply.ok() };
+            from = last.next;
+            for entry in &entries {
+                let entered = self.tree.enter_listed(fh.0, entry.next);
+                let attr = match &entered {
+                    Some(stat) => self.attr(stat),
+                    // `.` and `..`, and what went meanwhile; number 0 tells the kernel to learn no attributes.
+                    None if entry.next <= 2 => self.attr(&dot(entry)),
+                    None => continue,
+                };
+                if reply.add(INodeNo(attr.ino.0), entry.next, &entry.name, &BELIEVED, &attr, Generation(0)) {
+                    if let Some(stat) = entered {
+                        self.tree.forget(stat.ino, 1);
+                    }
+                    return reply.ok();
+                }
+            }
+        }
+    }
+
+    fn releasedir(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.tree.close_room(fh.0);
+        reply.ok();
+    }
+
+    fn fsyncdir(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        empty(self.tree.fsync(fh.0), reply);
+    }
+
+    fn statfs(&self, _req: &Request, _ino: INodeNo, reply: ReplyStatfs) {
+        match self.tree.statfs() {
+            Ok(disk) => {
+                let (blocks, free) = (disk.total / BLOCK, disk.free / BLOCK);
+                reply.statfs(blocks, free, free, disk.files, free, BLOCK as u32, 255, BLOCK as u32);
+            }
+            Err(error) => reply.error(errno::of(&error)),
+        }
+    }
+
+    fn setxattr(
+        &self,
+        _req: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let exists = match flags & (XATTR_CREATE | XATTR_REPLACE) {
+            XATTR_CREATE => Some(false),
+            XATTR_REPLACE => Some(true),
+            _ => None,
+        };
+        empty(self.tree.set_xattr(ino.0, name.as_bytes(), value, exists), reply);
+    }
+
+    fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        sized(self.tree.xattr(ino.0, name.as_bytes()), size, reply);
+    }
+
+    fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let names = self
+            .tree
+            .xattrs(ino.0)
+            .map(|names| names.iter().flat_map(|name| name.bytes().chain([0])).collect());
+        sized(names, size, reply);
+    }
+
+    fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        empty(self.tree.remove_xattr(ino.0, name.as_bytes()), reply);
+    }
+
+    fn access(&self, _req: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
+        // The kernel checks permissions itself.
+        reply.ok();
+    }
+}

@@ -1,0 +1,102 @@
+//! Network namespaces: machines of their own, a cable between them that can be pulled.
+
+use crate::must;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Whether this user may make namespaces; tests that need them run as root.
+pub fn possible() -> bool {
+    rustix::process::geteuid().is_root() && Command::new("ip").arg("-V").output().is_ok()
+}
+
+/// Two namespaces with a cable between them, removed at the end.
+pub struct Cable {
+    /// The names of the two namespaces.
+    pub ends: [String; 2],
+}
+
+/// The addresses of the two ends.
+pub const ADDRESSES: [&str; 2] = ["10.77.0.1", "10.77.0.2"];
+
+impl Cable {
+    /// Lays a cable.
+    pub fn lay() -> Cable {
+        let ends = [name(), name()];
+        for end in &ends {
+            ip(&["netns", "add", end]);
+        }
+        ip(&[
+            "link", "add", "cable", "netns", &ends[0], "type", "veth", "peer", "name", "cable", "netns",
+            &ends[1],
+        ]);
+        for (end, address) in ends.iter().zip(ADDRESSES) {
+            ip(&["-n", end, "addr", "add", &format!("{address}/24"), "dev", "cable"]);
+            ip(&["-n", end, "link", "set", "lo", "up"]);
+            ip(&["-n", end, "link", "set", "cable", "up"]);
+        }
+        Cable { ends }
+    }
+
+    /// Pulls the cable: nothing gets through, and nobody is told.
+    pub fn cut(&self) {
+        for end in &self.ends {
+            ip(&["-n", end, "link", "set", "cable", "down"]);
+        }
+    }
+
+    /// Plugs it in again.
+    pub fn heal(&self) {
+        for end in &self.ends {
+            ip(&["-n", end, "link", "set", "cable", "up"]);
+        }
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        for end in &self.ends {
+            remove(end);
+        }
+    }
+}
+
+/// A namespace in which not even loopback is up, removed at the end.
+pub struct Island {
+    /// Its name.
+    pub name: String,
+}
+
+impl Island {
+    /// Makes one.
+    pub fn new() -> Island {
+        let name = name();
+        ip(&["netns", "add", &name]);
+        Island { name }
+    }
+}
+
+impl Default for Island {
+    fn default() -> Island {
+        Island::new()
+    }
+}
+
+impl Drop for Island {
+    fn drop(&mut self) {
+        remove(&self.name);
+    }
+}
+
+fn name() -> String {
+    format!("chorus-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
+}
+
+fn ip(args: &[&str]) {
+    must(Command::new("ip").args(args));
+}
+
+fn remove(namespace: &str) {
+    let _ = Command::new("ip").args(["netns", "del", namespace]).stderr(Stdio::null()).status();
+}

@@ -1,0 +1,262 @@
+//! A person with a home, a mount and a node that runs as a process of its own.
+
+use crate::{chorus, must, scratch_dir, wait_for, wait_until};
+use serde_json::Value;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// One person on one device.
+pub struct Person {
+    /// What they call themselves.
+    pub name: String,
+    dir: tempfile::TempDir,
+    mount: PathBuf,
+    home: PathBuf,
+    listen: Vec<String>,
+    namespace: Option<String>,
+    child: Option<Child>,
+}
+
+impl Person {
+    /// Makes a home with an identity, and an empty mountpoint; the node does not run yet. It will
+    /// listen on loopback only, at a port that stays the same.
+    pub fn new(name: &str) -> Person {
+        let person = Person::bare(name);
+        person.ok(&["init", "--name", name]);
+        person
+    }
+
+    /// As [`Person::new`], but nothing is made except directories.
+    pub fn bare(name: &str) -> Person {
+        let dir = scratch_dir();
+        let (home, mount) = (dir.path().join("home"), dir.path().join("mnt"));
+        std::fs::create_dir(&mount).expect("a mountpoint");
+        let port = free_port();
+        let listen = vec![format!("/ip4/127.0.0.1/tcp/{port}"), format!("/ip4/127.0.0.1/udp/{port}/quic-v1")];
+        Person { name: name.into(), dir, mount, home, listen, namespace: None, child: None }
+    }
+
+    /// The same in a network namespace, listening there at an address.
+    pub fn in_namespace(name: &str, namespace: &str, address: &str) -> Person {
+        let mut person = Person::bare(name);
+        person.namespace = Some(namespace.into());
+        person.listen = vec![format!("/ip4/{address}/tcp/4001"), format!("/ip4/{address}/udp/4001/quic-v1")];
+        person.ok(&["init", "--name", name]);
+        person
+    }
+
+    /// In a namespace without any network at all.
+    pub fn without_network(name: &str, namespace: &str) -> Person {
+        let mut person = Person::in_namespace(name, namespace, "0.0.0.0");
+        person.listen.clear();
+        person
+    }
+
+    /// Puts the home somewhere else, for example on a small disk. Only before anything was made.
+    pub fn move_home(&mut self, to: PathBuf) {
+        self.home = to;
+    }
+
+    /// A directory of this person that is not on the mount.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The home of the node.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// The mountpoint.
+    pub fn mount(&self) -> &Path {
+        &self.mount
+    }
+
+    /// A path on the mount.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.mount.join(name)
+    }
+
+    /// The process id of the running node.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running node").id()
+    }
+
+    /// The `chorus` program as this person runs it.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                // `ip netns exec` would hide the mounts.
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/run/netns/{namespace}")).arg("--").arg(chorus());
+                command
+            }
+            None => Command::new(chorus()),
+        };
+        command.args(args).env("CHORUS_HOME", &self.home).env("HOME", self.dir.path());
+        command.current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a verb that must succeed; answers what it printed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        must(&mut self.command(args))
+    }
+
+    /// Runs a verb, whatever comes of it.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().expect("the program starts")
+    }
+
+    /// Runs a verb that must fail with an exit code, an error and a hint; answers stderr.
+    pub fn fails(&self, code: i32, args: &[&str]) -> String {
+        let out = self.run(args);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(code), "{args:?}: {said}");
+        assert!(said.contains("error: ") && said.contains("hint: "), "{args:?} said: {said}");
+        assert!(!said.contains("panicked"), "{args:?} said: {said}");
+        said
+    }
+
+    /// Runs a verb with `--json` and reads what it printed.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let mut all = args.to_vec();
+        all.push("--json");
+        let said = self.ok(&all);
+        serde_json::from_str(&said).unwrap_or_else(|e| panic!("{args:?} printed no JSON ({e}): {said}"))
+    }
+
+    /// What `chorus status` knows.
+    pub fn status(&self) -> Value {
+        self.json(&["status"])
+    }
+
+    /// Starts the node and waits until its mount answers.
+    ///
+    /// # Panics
+    /// If it does not start; the message has what it said.
+    pub fn up(&mut self) {
+        self.up_with(&[]);
+    }
+
+    /// As [`Person::up`], with further arguments.
+    pub fn up_with(&mut self, more: &[&str]) {
+        assert!(self.child.is_none(), "{} runs already", self.name);
+        let log = self.dir.path().join("node.log");
+        let stderr = File::options().create(true).append(true).open(&log).expect("a log");
+        let mut args = vec!["up", "--json"];
+        for address in &self.listen {
+            args.extend(["--listen", address]);
+        }
+        args.extend(more);
+        if !more.contains(&"--no-mount") {
+            args.push(self.mount.to_str().expect("a path in UTF-8"));
+        }
+        let mut child =
+            self.command(&args).stdout(Stdio::piped()).stderr(stderr).spawn().expect("the program starts");
+        let mut ready = String::new();
+        let read = BufReader::new(child.stdout.take().expect("its output")).read_line(&mut ready);
+        if read.is_err() || ready.is_empty() {
+            let status = child.wait();
+            panic!("{} did not start: {status:?}\n{}", self.name, crate::text(&log));
+        }
+        self.child = Some(child);
+    }
+
+    /// Stops the node in order.
+    pub fn down(&mut self) {
+        self.ok(&["down"]);
+        if let Some(mut child) = self.child.take() {
+            let status = child.wait().expect("the node's end");
+            assert!(status.success(), "{} ended with {status}: {}", self.name, self.said());
+        }
+    }
+
+    /// Ends the node as a crash does: no goodbye, the mount left behind.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // In a namespace too the child is the node: nsenter replaces itself by it.
+            child.kill().expect("a signal");
+            let _ = child.wait();
+        }
+    }
+
+    /// Whether the node's process is still there.
+    pub fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// What the node said on stderr so far.
+    pub fn said(&self) -> String {
+        crate::text(&self.dir.path().join("node.log"))
+    }
+
+    /// Whether a friend is connected.
+    pub fn sees(&self, friend: &str) -> bool {
+        let status = self.status();
+        let peers = status["peers"].as_array().cloned().unwrap_or_default();
+        peers.iter().any(|p| p["name"] == friend && p["connected"] == true)
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let status = self.command(&["status"]).output();
+            let status = status.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+            eprintln!("--- {}'s node said\n{}--- and its status is\n{status}", self.name, self.said());
+        }
+        // A session in the documentation starts nodes of its own, detached.
+        let asked = self
+            .home
+            .join("control.sock")
+            .exists()
+            .then(|| self.command(&["down"]).stdout(Stdio::null()).stderr(Stdio::null()).status());
+        if let Some(mut child) = self.child.take() {
+            if !matches!(asked, Some(Ok(status)) if status.success()) {
+                let _ = child.kill();
+            }
+            let _ = child.wait();
+        }
+        // Left only by a kill: a dead mount would keep the directory from being removed.
+        let _ = Command::new("umount").arg("-l").arg(&self.mount).stderr(Stdio::null()).status();
+    }
+}
+
+fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("its address").port()
+}
+
+/// Makes two running people friends by one invite file, with a room that both share if one is
+/// named. Comes back when both see each other and the room is on both mounts.
+pub fn befriend(a: &Person, b: &Person, room: Option<&str>) {
+    if let Some(room) = room {
+        std::fs::create_dir_all(a.path(room)).expect("a room");
+    }
+    let place = room.map(|room| format!("/{room}"));
+    let mut invite = vec!["invite", "--for", &b.name];
+    invite.extend(place.as_deref());
+    let card = b.dir().join(format!("{}.card", a.name));
+    std::fs::write(&card, a.ok(&invite)).expect("a peer file");
+    b.ok(&["peer", "add", card.to_str().expect("a path in UTF-8"), "--name", &a.name]);
+    wait_until("both friends are connected", || a.sees(&b.name) && b.sees(&a.name));
+    if let Some(room) = room {
+        wait_until("the room is there", || b.path(room).is_dir());
+    }
+}
+
+/// Shares a room with a friend, who joins it under the same name.
+pub fn share_room(a: &Person, b: &Person, room: &str, role: &str) {
+    std::fs::create_dir_all(a.path(room)).expect("a room");
+    let place = format!("/{room}");
+    a.ok(&["share", &place, "--with", &b.name, "--role", role]);
+    let spec = format!("{}/{room}", a.name);
+    wait_for("the room can be joined", || b.run(&["join", &spec, &place]).status.success().then_some(()));
+    wait_until("the room is there", || b.path(room).is_dir());
+}
