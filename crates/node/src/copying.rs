@@ -51,7 +51,7 @@ impl Seen {
     }
 }
 
-/// The copy of each file, and what the file was when its content was brought over.
+/// The copy of each room and file, and what a file was when its content was brought over.
 pub(crate) type Copies = BTreeMap<ObjectId, (Oid, Option<Stamp>)>;
 
 /// An error for a room that is no more.
@@ -163,6 +163,7 @@ impl<'a> Copying<'a> {
                 }
             }
         }
+        self.copies.extend(rooms.iter().map(|(room, there)| (*room, (*there, None))));
         for (room, there) in &rooms {
             self.links_and_leftovers(room, there, &rooms)?;
         }

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::home::{Keys, random_bytes};
 use crate::link::ToLink;
+use crate::moved::Moved;
 use crate::read::Layout;
 use crate::record::{self, BlobRecord, Me};
 use crate::rendered::Rendered;
@@ -58,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) layouts: Mutex<LruCache<(Oid, Heads), Arc<Layout>>>,
     /// Counts chunks that arrived, for readers that wait for one.
     pub(crate) arrivals: (Mutex<u64>, parking_lot::Condvar),
+    /// Where the objects of rooms went that were shared in this run.
+    pub(crate) moved: Moved,
 }
 
 /// What only the holder of the writer's lock touches.

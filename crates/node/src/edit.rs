@@ -61,6 +61,16 @@ impl Core {
     pub(crate) fn save(&self, oid: &Oid, base: &Version, content: NewContent) -> Result<Saved> {
         let content = self.take_in(content)?;
         let mut writer = self.writer.lock();
+        self.save_moved(&mut writer, oid, base, content)
+    }
+
+    pub(crate) fn save_here(
+        &self,
+        writer: &mut Writer,
+        oid: &Oid,
+        base: &Version,
+        content: Incoming,
+    ) -> Result<Saved> {
         if let Some(newborn) = self.check_writable(oid)? {
             return self.save_newborn(oid, newborn, content);
         }
@@ -72,19 +82,20 @@ impl Core {
             Incoming::Bytes(bytes) if kind == Type::Text && saved_as_text(&bytes) => {
                 let Ok(new) = String::from_utf8(bytes) else { return Err(no_object()) };
                 let actor = self.actor(oid);
-                let doc = self.doc(&mut writer, oid)?;
+                let doc = self.doc(writer, oid)?;
                 match doc.edit_text(&actor, clock::now_ms(), base, &new)? {
-                    Some(made) => self.keep_text(&mut writer, oid, made, new.as_bytes()),
-                    None => self.unchanged(&mut writer, oid, base, new.as_bytes()),
+                    Some(made) => self.keep_text(writer, oid, made, new.as_bytes()),
+                    None => self.unchanged(writer, oid, base, new.as_bytes()),
                 }
             }
-            content => self.save_register(&mut writer, oid, base, kind, content),
+            content => self.save_register(writer, oid, base, kind, content),
         }
     }
 
     /// Adds bytes at the end of a text as it is now.
     pub(crate) fn append(&self, oid: &Oid, tail: &[u8]) -> Result<Saved> {
         let mut writer = self.writer.lock();
+        let oid = &self.now_at(*oid);
         let kind = match self.check_writable(oid)? {
             Some(_) => None,
             None => self.kind_to_save(oid)?,
@@ -179,7 +190,7 @@ impl Core {
             record::local_key(&oid.space.tag(), &oid.object),
             record::to_bytes(&LocalRecord { mtime: head.mtime }),
         );
-        let ticket = self.store.apply(batch)?;
+        let ticket = self.store.defer(batch)?;
         let idle = {
             let mut state = self.state.write();
             let Some(space) = state.space_mut(&oid.space) else { return Err(no_space(&oid.space)) };
@@ -349,6 +360,7 @@ impl Core {
     /// Sets or removes attributes.
     pub(crate) fn set_meta(&self, oid: &Oid, edit: MetaEdit) -> Result<()> {
         let mut writer = self.writer.lock();
+        let oid = &self.now_at(*oid);
         let newborn = self.check_writable(oid)?;
         if let Some(mut newborn) = newborn.filter(|n| n.birth.kind != Type::Room) {
             edit_newborn(&mut newborn.birth.meta, &edit)?;

@@ -25,6 +25,7 @@ mod head;
 mod home;
 mod intake;
 mod link;
+mod moved;
 mod names;
 mod node;
 mod open;

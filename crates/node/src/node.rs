@@ -158,16 +158,19 @@ impl Node {
 
     /// Where a name of a room leads. Errors: `NotFound`, `NotRoom`.
     pub fn lookup(&self, room: Oid, name: &str) -> Result<Found> {
+        let room = self.core.now_at(room);
         self.core.lookup(&room, name)
     }
 
     /// At most `max` names of a room in order, those after `after`.
     pub fn list(&self, room: Oid, after: Option<&str>, max: usize) -> Result<Vec<Found>> {
+        let room = self.core.now_at(room);
         self.core.list(&room, after, max)
     }
 
     /// The room above, across spaces up to home; none above home's root.
     pub fn parent(&self, room: Oid) -> Option<Oid> {
+        let room = self.core.now_at(room);
         self.core.parent(&room)
     }
 
@@ -213,6 +216,7 @@ impl Node {
 
     /// Makes an empty file, only in memory until it is saved or settled; `local` is never sent.
     pub fn create(&self, room: Oid, name: &str, perm: u16, local: bool) -> Result<Oid> {
+        let room = self.core.now_at(room);
         let oid = self.core.locked(|core| core.create(room, name, perm, local))?;
         self.fresh.lock().put(oid, Instant::now());
         Ok(oid)
@@ -225,6 +229,7 @@ impl Node {
 
     /// Makes a room.
     pub fn mkdir(&self, room: Oid, name: &str, perm: u16) -> Result<Oid> {
+        let room = self.core.now_at(room);
         let oid = self.core.locked(|core| core.mkdir(room, name))?;
         if perm & 0o777 != 0o755 {
             self.core.set_attr(&oid, Some(perm), None)?;
@@ -234,16 +239,19 @@ impl Node {
 
     /// Makes a symlink.
     pub fn symlink(&self, room: Oid, name: &str, target: &[u8]) -> Result<Oid> {
+        let room = self.core.now_at(room);
         self.core.locked(|core| core.symlink(room, name, target))
     }
 
     /// Puts another door to a file.
     pub fn link(&self, oid: Oid, room: Oid, name: &str) -> Result<()> {
+        let (oid, room) = (self.core.now_at(oid), self.core.now_at(room));
         self.core.locked(|core| core.link(oid, room, name))
     }
 
     /// Removes a name of a file or link.
     pub fn unlink(&self, room: Oid, name: &str) -> Result<()> {
+        let room = self.core.now_at(room);
         let found = self.core.lookup(&room, name)?;
         match found.version {
             Some(version) => self.core.drop_version(&found.target.oid(), &version),
@@ -253,17 +261,20 @@ impl Node {
 
     /// Removes an empty room.
     pub fn rmdir(&self, room: Oid, name: &str) -> Result<()> {
+        let room = self.core.now_at(room);
         self.core.locked(|core| core.rmdir(room, name))
     }
 
     /// Renames; what had the new name loses it. Errors: as rename(2).
     pub fn rename(&self, from: Oid, old: &str, to: Oid, new: &str, no_replace: bool) -> Result<()> {
+        let (from, to) = (self.core.now_at(from), self.core.now_at(to));
         self.core.locked(|core| core.rename(from, old, to, new, no_replace))
     }
 
     /// A save by replacement: the object at (to, new) takes the content, permissions and time of the one at
     /// (from, old) as an edit of `base` (of the newest, if none); the other's name vanishes.
     pub fn replace(&self, from: Oid, old: &str, to: Oid, new: &str, base: Option<&Version>) -> Result<Saved> {
+        let (from, to) = (self.core.now_at(from), self.core.now_at(to));
         let source = self.core.lookup(&from, old)?.target.oid();
         let target = self.core.lookup(&to, new)?.target.oid();
         let (newest, _) = self.core.read(&target)?;

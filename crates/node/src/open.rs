@@ -89,6 +89,7 @@ impl Core {
             links: Mutex::default(),
             net: RwLock::new(None),
             arrivals: (Mutex::new(0), Condvar::new()),
+            moved: crate::moved::Moved::new(),
         };
         // A rebuild that was interrupted begins again: half an index is worse than none.
         if core.store.contains(&record::node_key("rebuild", b""))? {

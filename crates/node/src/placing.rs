@@ -5,7 +5,7 @@
 //! what was copied; only then the door takes its place, in one step.
 
 use crate::api::What;
-use crate::copying::{Copying, Seen, removed, see};
+use crate::copying::{Copies, Copying, Seen, removed, see};
 use crate::core::{Core, no_object};
 use crate::error::{Error, Result};
 use crate::link::ToLink;
@@ -136,7 +136,7 @@ impl Core {
             let seen = see(&self.state.read(), from)?;
             let copying = Copying::new(self, &from.space, &seen, &mut copies);
             match copying.run(from.object, to) {
-                Ok(()) if self.swap_room(from, space, &seen)? => return Ok(()),
+                Ok(()) if self.swap_room(from, space, &seen, &copies)? => return Ok(()),
                 Ok(()) => drop(sealed?),
                 Err(e) if see(&self.state.read(), from)? == seen => return Err(e),
                 Err(_) => {}
@@ -152,7 +152,13 @@ impl Core {
 
     // The old room goes and the door to the space comes under its name, at once; false if the room
     // is no longer what was copied.
-    pub(crate) fn swap_room(&self, from: &Oid, space: &SpaceId, seen: &Seen) -> Result<bool> {
+    pub(crate) fn swap_room(
+        &self,
+        from: &Oid,
+        space: &SpaceId,
+        seen: &Seen,
+        copies: &Copies,
+    ) -> Result<bool> {
         let _writer = self.writer.lock();
         let steps = {
             let state = self.state.read();
@@ -160,8 +166,14 @@ impl Core {
                 return Ok(false);
             }
             let home = state.space(&from.space).ok_or_else(no_object)?;
-            let unsealed = |id: &ObjectId| home.pending.births.get(id).is_some_and(|newborn| !newborn.local);
-            if seen.objects().any(unsealed) {
+            let unsealed = |space: &Space, id: &ObjectId| {
+                space.pending.births.get(id).is_some_and(|newborn| !newborn.local)
+            };
+            // Nor may a copy have only the one version of what is not sealed: two could write it.
+            let there = state.space(space).ok_or_else(no_object)?;
+            if seen.objects().any(|id| unsealed(home, id))
+                || copies.values().any(|(copy, _)| unsealed(there, &copy.object))
+            {
                 return Ok(false);
             }
             let (parent, name) = crate::read::place(&state, from).ok_or_else(removed)?;
@@ -173,6 +185,7 @@ impl Core {
             steps
         };
         self.perform(&from.space, steps)?;
+        self.note_moved(&from.space, copies);
         Ok(true)
     }
 

@@ -37,12 +37,15 @@ impl Core {
     /// Performs steps in one space: in the store as one batch, then in memory. The caller holds
     /// the writer's lock.
     pub(crate) fn perform(&self, id: &SpaceId, steps: Vec<Step>) -> Result<()> {
-        let batch = {
+        let (batch, clears) = {
             let state = self.state.read();
             let space = state.space(id).ok_or_else(|| no_space(id))?;
-            self.batch_of(space, &steps)
+            let edited = |id: &ObjectId| space.heads.get(id).is_some_and(|head| head.edited);
+            let clears = steps.iter().any(|step| matches!(step, Step::Forget(id) if edited(id)));
+            (self.batch_of(space, &steps), clears)
         };
-        let ticket = if batch.is_empty() { self.store.newest() } else { self.store.apply(batch)? };
+        // Names are read from the store only when it is opened; images may be read sooner.
+        let ticket = if clears { self.store.apply(batch)? } else { self.store.defer(batch)? };
         let mut delta = Delta::default();
         let mut garbage = Vec::new();
         let idle = {
@@ -78,6 +81,9 @@ impl Core {
                 Step::Forget(object) => {
                     batch.remove(record::newborn_key(&space.tag, object));
                     batch.remove(record::local_key(&space.tag, object));
+                    if !space.heads.get(object).is_some_and(|head| head.edited) {
+                        continue;
+                    }
                     batch.remove(record::head_key(&space.tag, object));
                     batch.remove_prefix(&record::image_of(&space.tag, object));
                     for (n, _) in space.pending.changes.iter().filter(|(_, o)| *o == object) {
@@ -291,11 +297,13 @@ pub(crate) fn set_content(head: &mut Head, content: &Content) {
     }
 }
 
-/// The events of a change of the view.
+/// The events of a change of the view. A name that was made here where none was is no news: nobody can
+/// have believed otherwise, and whoever made it knows.
 pub(crate) fn name_events(space: &SpaceId, delta: &Delta, remote: bool) -> Vec<Event> {
     delta
         .changes
         .iter()
+        .filter(|change| remote || change.before.is_some())
         .map(|change| Event::Name {
             room: Oid { space: *space, object: change.room },
             name: change.name.to_string(),

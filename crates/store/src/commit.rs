@@ -4,7 +4,7 @@
 //! to nothing. What is applied while a sync runs goes with the next.
 
 use crate::Error;
-use crate::engine::Engine;
+use crate::write::Writing;
 use parking_lot::{Condvar, Mutex, RwLock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -59,9 +59,8 @@ impl Commit {
     }
 
     /// Starts the committer.
-    pub(crate) fn start(self: &Arc<Self>, engine: Arc<Engine>) -> std::io::Result<JoinHandle<()>> {
-        let commit = self.clone();
-        std::thread::Builder::new().name("store-commit".into()).spawn(move || commit.run(&engine))
+    pub(crate) fn start(writing: Arc<Writing>) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("store-commit".into()).spawn(move || writing.commit.run(&writing))
     }
 
     /// Refuses where the store takes no more.
@@ -74,13 +73,20 @@ impl Commit {
         }
     }
 
-    /// Counts a batch that is now visible.
+    /// Counts a batch that is visible, or will be with the next commit.
     pub(crate) fn applied(&self, seq: u64) -> Ticket {
         let mut state = self.state.lock();
-        state.applied = seq;
-        state.since.get_or_insert_with(Instant::now);
-        drop(state);
-        self.work.notify_one();
+        // The committer counts what was deferred a second time; a number may come after a later one.
+        if seq > state.applied {
+            state.applied = seq;
+            let idle = state.since.is_none();
+            state.since.get_or_insert_with(Instant::now);
+            drop(state);
+            // While something waits, the committer looks again by itself.
+            if idle {
+                self.work.notify_one();
+            }
+        }
         Ticket(seq)
     }
 
@@ -144,9 +150,9 @@ impl Commit {
         was
     }
 
-    fn run(&self, engine: &Engine) {
+    fn run(&self, writing: &Writing) {
         while let Some(target) = self.next() {
-            let result = engine.sync(target);
+            let result = writing.settle().and_then(|()| writing.engine.sync(target));
             match result {
                 Ok(()) => {
                     self.state.lock().durable = target;

@@ -39,32 +39,16 @@ pub(crate) struct Engine {
 
 /// What a batch becomes in the engine.
 #[derive(Default)]
-pub(crate) struct Records {
-    batch: sled::Batch,
-    count: u64,
-    bytes: u64,
-}
+pub(crate) struct Records(sled::Batch);
 
 impl Records {
     pub(crate) fn put(&mut self, key: Vec<u8>, record: Vec<u8>) {
-        self.count += 1;
-        self.bytes += (key.len() + record.len()) as u64;
-        self.batch.insert(key, record);
+        self.0.insert(key, record);
     }
 
     pub(crate) fn remove(&mut self, key: Vec<u8>) {
-        self.count += 1;
-        self.bytes += key.len() as u64;
-        self.batch.remove(key);
+        self.0.remove(key);
     }
-}
-
-/// Why a batch was not written.
-pub(crate) enum Written {
-    /// Refused; nothing happened.
-    Not(Error),
-    /// Failed; part of it may be in the engine.
-    InPart(Error),
 }
 
 impl Engine {
@@ -126,11 +110,10 @@ impl Engine {
         self.call(|_| step().transpose()).transpose()
     }
 
-    /// Writes a batch: visible when this returns, not yet durable.
-    pub(crate) fn write(&self, records: Records, frees: bool) -> Result<(), Written> {
+    /// Writes a batch: visible when this returns, not yet durable. After an error part of it may be there.
+    pub(crate) fn write(&self, records: Records) -> Result<(), Error> {
         let _gate = self.gate.lock();
-        self.reserve.admit(records.count, records.bytes, frees).map_err(Written::Not)?;
-        self.call(|db| db.apply_batch(records.batch)).map_err(Written::InPart)
+        self.call(|db| db.apply_batch(records.0))
     }
 
     /// Makes durable what was applied before. After an error nothing is known of what is on disk.

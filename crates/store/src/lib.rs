@@ -67,10 +67,11 @@ use commit::Commit;
 use engine::Engine;
 use lock::Lock;
 use parking_lot::Mutex;
-use record::{Head, Meta};
+use record::Head;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use write::Writing;
 
 /// An open store. Clones are the same store; the directory is free for another opening when the
 /// last clone and the last [`Range`] are gone.
@@ -83,7 +84,7 @@ pub struct Store {
 struct Inner {
     committer: Mutex<Option<JoinHandle<()>>>,
     commit: Arc<Commit>,
-    writer: Mutex<Meta>,
+    writing: Arc<Writing>,
     bulk: Bulk,
     engine: Arc<Engine>,
     _lock: Lock,
@@ -141,7 +142,14 @@ impl Store {
     /// Errors: `NoSpace` (nothing happened; try again when there is space), `TooLarge`, `Poisoned`,
     /// `Corrupt` where a record to be replaced is damaged, `Io`.
     pub fn apply(&self, batch: Batch) -> Result<Ticket, Error> {
-        self.inner.apply(&batch)
+        self.inner.writing.apply(batch)
+    }
+
+    /// As `apply`, but visible only with the next batch that is applied or with the next commit, in that
+    /// order: for what nobody reads before the store is opened again. It costs next to nothing, and
+    /// never waits for a commit. Errors: `NoSpace`, `TooLarge`, `Poisoned`.
+    pub fn defer(&self, batch: Batch) -> Result<Ticket, Error> {
+        self.inner.writing.defer(batch)
     }
 
     /// Waits until a batch, and with it all before, is durable; the commit begins at once. Errors: `Poisoned`.
@@ -186,7 +194,7 @@ impl Store {
     /// The quick check: reads every record. Edits wait meanwhile. Errors are those of reading; what
     /// is damaged is in the answer.
     pub fn check(&self) -> Result<Check, Error> {
-        let meta = self.inner.writer.lock();
+        let meta = self.inner.writing.meta.lock();
         Ok(check::run(&self.inner.engine, &meta)?.0)
     }
 

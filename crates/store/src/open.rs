@@ -6,6 +6,7 @@ use crate::engine::{DB, Engine};
 use crate::lock::Lock;
 use crate::mark::{self, Witness};
 use crate::record::{self, Meta};
+use crate::write::Writing;
 use crate::{Error, Inner, Store, check};
 use parking_lot::Mutex;
 use std::fs;
@@ -87,11 +88,12 @@ pub(crate) fn open(dir: &Path, options: Options) -> Result<Opened, Error> {
     }
     bulk.guard_by(engine.reserve.clone());
     let commit = Arc::new(Commit::new(meta.seq, options.group_commit));
-    let committer = commit.start(engine.clone()).map_err(Error::io("starting the committer of", dir))?;
+    let writing = Arc::new(Writing::new(engine.clone(), commit.clone(), meta));
+    let committer = Commit::start(writing.clone()).map_err(Error::io("starting the committer of", dir))?;
     let inner = Inner {
         committer: Mutex::new(Some(committer)),
         commit,
-        writer: Mutex::new(meta),
+        writing,
         bulk,
         engine,
         _lock: lock,

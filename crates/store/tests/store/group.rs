@@ -129,3 +129,63 @@ fn the_last_clone_may_go_in_a_listener() {
     drop(store);
     heard.recv_timeout(Duration::from_secs(60)).unwrap();
 }
+
+#[test]
+fn what_is_deferred_comes_with_the_next_batch_or_commit_and_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), slow()).unwrap().store;
+    let first = store.defer(put("a", "1")).unwrap();
+    let second = store.defer(put("b", "1")).unwrap();
+    assert_eq!((first, store.get(b"a").unwrap()), (second, None));
+    let third = store.apply(put("a", "2")).unwrap();
+    assert!(first <= third);
+    assert_eq!(store.get(b"a").unwrap().as_deref(), Some(&b"2"[..]));
+    assert_eq!(store.get(b"b").unwrap().as_deref(), Some(&b"1"[..]));
+    let mut batch = put("b", "3");
+    batch.remove_prefix(b"a");
+    let fourth = store.defer(batch).unwrap();
+    assert!(third < fourth && fourth == store.newest() && !store.durable(fourth));
+    store.wait(fourth).unwrap();
+    assert_eq!(store.get(b"a").unwrap(), None);
+    assert_eq!(store.get(b"b").unwrap().as_deref(), Some(&b"3"[..]));
+    // A commit that nobody asked for brings it too; and so does closing.
+    store.defer(put("c", "1")).unwrap();
+    store.close().unwrap();
+    let store = open(dir.path()).store;
+    assert_eq!(store.get(b"c").unwrap().as_deref(), Some(&b"1"[..]));
+    let ticket = store.defer(put("c", "2")).unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while !store.durable(ticket) {
+        assert!(Instant::now() < until);
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(store.get(b"c").unwrap().as_deref(), Some(&b"2"[..]));
+}
+
+#[test]
+fn deferred_and_applied_batches_of_many_threads_keep_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).store;
+    thread::scope(|scope| {
+        for t in 0..6u8 {
+            let store = &store;
+            scope.spawn(move || {
+                for n in 0..200u8 {
+                    let batch = put([t], [n]);
+                    let ticket = match (t + n) % 3 {
+                        0 => store.apply(batch).unwrap(),
+                        _ => store.defer(batch).unwrap(),
+                    };
+                    if n % 50 == 7 {
+                        store.wait(ticket).unwrap();
+                        assert_eq!(store.get(&[t]).unwrap().as_deref(), Some(&[n][..]));
+                    }
+                }
+            });
+        }
+    });
+    store.clone().close().unwrap();
+    for t in 0..6u8 {
+        assert_eq!(store.get(&[t]).unwrap().as_deref(), Some(&[199][..]));
+    }
+}
