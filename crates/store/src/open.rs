@@ -90,14 +90,7 @@ pub(crate) fn open(dir: &Path, options: Options) -> Result<Opened, Error> {
     let commit = Arc::new(Commit::new(meta.seq, options.group_commit));
     let writing = Arc::new(Writing::new(engine.clone(), commit.clone(), meta));
     let committer = Commit::start(writing.clone()).map_err(Error::io("starting the committer of", dir))?;
-    let inner = Inner {
-        committer: Mutex::new(Some(committer)),
-        commit,
-        writing,
-        bulk,
-        engine,
-        _lock: lock,
-    };
+    let inner = Inner { committer: Mutex::new(Some(committer)), commit, writing, bulk, engine, _lock: lock };
     let report = OpenReport { clean: new || marked.is_some(), new, removed_bulk, faults };
     Ok(Opened { store: Store { inner: Arc::new(inner) }, report })
 }
