@@ -23,7 +23,7 @@ pub use keys::{DeviceKey, RootKey, SealKey, SealPublic};
 pub use pack::{pack, unpack};
 pub use seal::{
     BODY_OVERHEAD, PREVIOUS_BYTES, open_body, open_chunk, open_chunk_checked, open_previous, seal_body,
-    seal_chunk, seal_previous,
+    seal_chunk, seal_chunk_again, seal_previous,
 };
 pub use secret::{EpochSecret, TopicSecret, expand_seed};
 pub use sign::{verify, verify_entry};

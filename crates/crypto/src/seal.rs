@@ -44,8 +44,15 @@ pub fn open_body(
 /// Seals a chunk: its id, the sealed bytes, and the SHA-256 of the plain ones.
 pub fn seal_chunk(secret: &EpochSecret, plain: &[u8]) -> (ChunkId, Vec<u8>, Hash) {
     let hash = Hash::of(&[plain]);
-    let sealed = encrypt(&secret.chunk_key(&hash), ZERO_NONCE, b"", plain);
-    (ChunkId(Hash::of(&[&sealed]).0), sealed, hash)
+    let (id, sealed) = seal_chunk_again(secret, &hash, plain);
+    (id, sealed, hash)
+}
+
+/// The sealed form of a chunk whose plain bytes have the SHA-256 `plain`, which is not looked at: whether
+/// the bytes are those, the chunk id tells.
+pub fn seal_chunk_again(secret: &EpochSecret, plain: &Hash, bytes: &[u8]) -> (ChunkId, Vec<u8>) {
+    let sealed = encrypt(&secret.chunk_key(plain), ZERO_NONCE, b"", bytes);
+    (ChunkId(Hash::of(&[&sealed]).0), sealed)
 }
 
 /// Opens a chunk whose plain bytes have the SHA-256 `plain`. That the sealed bytes are those of a

@@ -176,7 +176,7 @@ impl Core {
         let file = self.store.bulk().open(&blob.bulk.name)?;
         let mut plain = vec![0; at.len as usize];
         file.read_exact_at(&mut plain, at.offset).during(|| "reading a large file".into())?;
-        let (found, sealed, _) = crypto::seal_chunk(&secret, &plain);
+        let (found, sealed) = crypto::seal_chunk_again(&secret, &at.plain, &plain);
         if found != *id {
             return Err(Error::refused(Kind::Corrupt, "a large file on this disk is damaged"));
         }

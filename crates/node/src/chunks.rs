@@ -1,21 +1,20 @@
-//! The threads that move chunks: one fetches the bytes of blobs and keeps them, one serves.
+//! The thread that fetches the bytes of blobs and keeps them.
 
 use crate::api::Event;
 use crate::core::Core;
 use crate::error::{During, Error, Result};
 use crate::home::random_bytes;
 use crate::link::ToLink;
+use crate::opening::{OPENERS, Opening, Said, Syncing, open_loop, sync_loop};
 use crate::record::{self, BlobRecord, Bulk, ChunkRecord};
 use base::{ChunkId, DeviceId, Hash, Oid, SpaceTag};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use net::Net;
 use object::Manifest;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use store::Batch;
-use sync::Envelope;
 
 /// Blobs fetched at the same time; others wait their turn.
 const FETCHING: usize = 16;
@@ -24,8 +23,6 @@ const RECORD_BYTES: u64 = 64 << 20;
 /// How long a blob rests after a failure of this machine: at first, and at most.
 const REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
-/// How long a peer may take none of what it asked for.
-const SEND_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What the threads are told.
 pub(crate) enum ToChunks {
@@ -33,6 +30,10 @@ pub(crate) enum ToChunks {
     Fetch { tag: SpaceTag, manifest: Box<Manifest> },
     /// A chunk arrived.
     Arrived { tag: SpaceTag, id: ChunkId, bytes: Vec<u8> },
+    /// A chunk was opened, or is not what its id or a manifest says.
+    Opened { tag: SpaceTag, id: ChunkId, opened: Option<(Vec<u8>, Hash)> },
+    /// A file was made durable, or not.
+    Synced { job: Syncing, result: Result<()> },
     /// A peer asks for a chunk.
     Send { peer: DeviceId, job: u64, tag: SpaceTag, id: ChunkId },
     /// The node stops.
@@ -46,6 +47,8 @@ pub(crate) struct Fetch {
     at: BTreeMap<ChunkId, Vec<(u32, u64)>>,
     missing: usize,
     unrecorded: u64,
+    // It is being made durable.
+    syncing: bool,
     // The disk refused to make it durable: what was written since the last record may be lost.
     doubtful: bool,
 }
@@ -67,29 +70,59 @@ pub(crate) struct Fetcher<'a> {
     queued: BTreeSet<Key>,
     /// How often each has failed.
     failures: BTreeMap<Key, u32>,
+    /// The thread that waits for the disk; without it, this one does.
+    syncer: Option<Sender<Syncing>>,
 }
 
-/// Fetches until told to stop; what peers ask for is passed to the thread that serves.
-pub(crate) fn fetch_loop(core: &Core, inbox: &Receiver<ToChunks>, serve: &Sender<ToChunks>) {
-    let mut fetcher = Fetcher::new(core);
-    fetcher.resume();
-    loop {
-        match inbox.recv_timeout(fetcher.rest()) {
-            Ok(ToChunks::Fetch { tag, manifest }) => fetcher.want(tag, *manifest),
-            Ok(ToChunks::Arrived { tag, id, bytes }) => fetcher.arrived(tag, id, &bytes),
-            Ok(ToChunks::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-            Ok(send) => drop(serve.send(send)),
-            Err(RecvTimeoutError::Timeout) => {}
+/// Fetches until told to stop; what peers ask for is passed to those who serve. `own` leads to `inbox`.
+pub(crate) fn fetch_loop(
+    core: &Core,
+    inbox: &Receiver<ToChunks>,
+    own: &Sender<ToChunks>,
+    serve: &Sender<ToChunks>,
+) {
+    std::thread::scope(|scope| {
+        let (to_open, openings) = crossbeam_channel::unbounded();
+        for _ in 0..OPENERS {
+            let openings = openings.clone();
+            scope.spawn(move || open_loop(&openings, own));
         }
-        if fetcher.rest().is_zero() {
-            fetcher.wake();
-        }
-    }
-    for (key, fetch) in &mut fetcher.active {
-        let _ = record(core, key, fetch);
-    }
+        let (to_sync, syncings) = crossbeam_channel::unbounded();
+        scope.spawn(move || sync_loop(&syncings, own));
+        let fetcher = Fetcher { syncer: Some(to_sync), ..Fetcher::new(core) };
+        fetcher.run(inbox, &to_open, serve);
+    });
 }
 
+impl Fetcher<'_> {
+    fn run(mut self, inbox: &Receiver<ToChunks>, opener: &Sender<Opening>, serve: &Sender<ToChunks>) {
+        self.resume();
+        loop {
+            match inbox.recv_timeout(self.rest()) {
+                Ok(ToChunks::Fetch { tag, manifest }) => self.want(tag, *manifest),
+                Ok(ToChunks::Arrived { tag, id, bytes }) => {
+                    if let Some(opening) = self.to_open(tag, id, bytes) {
+                        let _ = opener.send(opening);
+                    }
+                }
+                Ok(ToChunks::Opened { tag, id, opened }) => self.opened(tag, id, opened),
+                Ok(ToChunks::Synced { job, result }) => {
+                    self.synced(&job, result);
+                    self.work();
+                }
+                Ok(ToChunks::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(send) => drop(serve.send(send)),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.rest().is_zero() {
+                self.wake();
+            }
+        }
+        for (key, fetch) in &mut self.active {
+            let _ = record(self.core, key, fetch);
+        }
+    }
+}
 impl<'a> Fetcher<'a> {
     pub(crate) fn new(core: &'a Core) -> Fetcher<'a> {
         Fetcher {
@@ -99,6 +132,7 @@ impl<'a> Fetcher<'a> {
             resting: BTreeMap::new(),
             queued: BTreeSet::new(),
             failures: BTreeMap::new(),
+            syncer: None,
         }
     }
 
@@ -181,14 +215,12 @@ impl<'a> Fetcher<'a> {
                     self.give_rest(key, manifest, &e);
                 }
             }
-            let whole: Vec<Key> =
-                self.active.iter().filter(|(_, f)| f.missing == 0).map(|(key, _)| *key).collect();
-            for key in &whole {
-                if let Err(e) = self.finish(key) {
-                    self.fail(*key, &e);
-                }
+            let ripe = |f: &Fetch| !f.syncing && (f.missing == 0 || f.unrecorded >= RECORD_BYTES);
+            let ripe: Vec<Key> = self.active.iter().filter(|(_, f)| ripe(f)).map(|(key, _)| *key).collect();
+            for key in &ripe {
+                self.begin_sync(key);
             }
-            if whole.is_empty() {
+            if ripe.is_empty() {
                 break;
             }
         }
@@ -248,7 +280,16 @@ impl<'a> Fetcher<'a> {
         self.core.partial.write().insert(key, blob.clone());
         self.active.insert(
             key,
-            Fetch { manifest: manifest.clone(), blob, file, at, missing, unrecorded: 0, doubtful: false },
+            Fetch {
+                manifest: manifest.clone(),
+                blob,
+                file,
+                at,
+                missing,
+                unrecorded: 0,
+                syncing: false,
+                doubtful: false,
+            },
         );
         let mut asked = Vec::new();
         for id in ids {
@@ -284,38 +325,47 @@ impl<'a> Fetcher<'a> {
         Ok((Hash::of(&[&plain]) == at.plain).then_some(plain))
     }
 
+    /// A chunk arrived: opened and kept by this thread alone.
+    #[cfg(test)]
     pub(crate) fn arrived(&mut self, tag: SpaceTag, id: ChunkId, bytes: &[u8]) {
+        if let Some(opening) = self.to_open(tag, id, bytes.to_vec()) {
+            self.opened(tag, id, opening.open());
+        }
+    }
+
+    // What manifests say of a chunk that arrived; none if nobody needs it any more.
+    fn to_open(&self, tag: SpaceTag, id: ChunkId, bytes: Vec<u8>) -> Option<Opening> {
         if !self.needs(&tag, &id) {
             // Nobody did wrong: it came after its blob was given a rest.
             self.core.tell_link(ToLink::Unwant { tag, ids: vec![id] });
+            return None;
+        }
+        let fetches = self.active.iter().filter(|((t, _), f)| *t == tag && f.at.contains_key(&id));
+        let said = fetches.filter_map(|(key, fetch)| {
+            let (hash, len) = expected(&self.active, key, &id)?;
+            let secret = self.core.epoch_secret(&tag, &fetch.manifest.epoch)?;
+            Some(Said { hash, len, secret })
+        });
+        Some(Opening { tag, id, bytes, said: said.collect() })
+    }
+
+    fn opened(&mut self, tag: SpaceTag, id: ChunkId, opened: Option<(Vec<u8>, Hash)>) {
+        if !self.needs(&tag, &id) {
+            self.core.tell_link(ToLink::Unwant { tag, ids: vec![id] });
             return;
         }
-        let Some((plain, hash)) = self.open(&tag, &id, bytes) else {
-            self.core.tell_link(ToLink::Chunk { tag, id, stored: false });
-            return;
-        };
-        if self.keep(tag, id, &plain, hash) {
-            self.core.tell_link(ToLink::Chunk { tag, id, stored: true });
+        match opened {
+            None => self.core.tell_link(ToLink::Chunk { tag, id, stored: false }),
+            Some((plain, hash)) if self.keep(tag, id, &plain, hash) => {
+                self.core.tell_link(ToLink::Chunk { tag, id, stored: true });
+            }
+            Some(_) => {}
         }
         self.work();
     }
 
     fn needs(&self, tag: &SpaceTag, id: &ChunkId) -> bool {
         self.active.iter().any(|((t, _), fetch)| t == tag && fetch.at.contains_key(id))
-    }
-
-    // The plain bytes of a chunk, if its id and a manifest say so. A manifest may lie about a chunk
-    // that another names rightly.
-    fn open(&self, tag: &SpaceTag, id: &ChunkId, bytes: &[u8]) -> Option<(Vec<u8>, Hash)> {
-        let fetches = self.active.iter().filter(|((t, _), f)| t == tag && f.at.contains_key(id));
-        fetches
-            .filter_map(|(key, fetch)| {
-                let (hash, len) = expected(&self.active, key, id)?;
-                let secret = self.core.epoch_secret(tag, &fetch.manifest.epoch)?;
-                let plain = crypto::open_chunk_checked(&secret, id, &hash, bytes).ok()?;
-                (plain.len() == len as usize).then_some((plain, hash))
-            })
-            .next()
     }
 
     // Writes a chunk wherever it belongs; whether it is anywhere.
@@ -338,11 +388,46 @@ impl<'a> Fetcher<'a> {
         kept
     }
 
-    // It is whole: that is recorded, with where each of its chunks is, before it is let go.
+    // What was written is made durable, and recorded then.
+    fn begin_sync(&mut self, key: &Key) {
+        let Some(fetch) = self.active.get_mut(key) else { return };
+        let file = match fetch.file.try_clone().during(|| "writing a large file".into()) {
+            Ok(file) => file,
+            Err(e) => return self.fail(*key, &e),
+        };
+        let job = Syncing { key: *key, file, blob: fetch.blob.clone(), whole: fetch.missing == 0 };
+        fetch.syncing = true;
+        fetch.unrecorded = 0;
+        let job = match &self.syncer {
+            Some(syncer) => match syncer.send(job) {
+                Ok(()) => return,
+                Err(unsent) => unsent.0,
+            },
+            None => job,
+        };
+        let result = job.sync();
+        self.synced(&job, result);
+    }
+
+    fn synced(&mut self, job: &Syncing, result: Result<()>) {
+        let fetch = self.active.get_mut(&job.key).filter(|f| f.blob.bulk.name == job.blob.bulk.name);
+        let Some(fetch) = fetch else { return };
+        fetch.syncing = false;
+        fetch.doubtful |= result.is_err();
+        let recorded = match result {
+            Ok(()) if job.whole => self.finish(&job.key),
+            Ok(()) => put_blob(self.core, &job.key, &job.blob),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = recorded {
+            self.fail(job.key, &e);
+        }
+    }
+
+    // It is whole and durable: that is recorded, with where each of its chunks is, before it is let go.
     fn finish(&mut self, key: &Key) -> Result<()> {
         let (tag, content) = *key;
         let Some(fetch) = self.active.get_mut(key) else { return Ok(()) };
-        sync(fetch)?;
         let mut batch = Batch::new();
         crate::blob::put_whole(&mut batch, &tag, &fetch.manifest, fetch.blob.bulk);
         self.core.store.apply(batch)?;
@@ -411,22 +496,23 @@ fn write(core: &Core, key: &Key, fetch: &mut Fetch, id: &ChunkId, plain: &[u8]) 
         fetch.missing -= 1;
         fetch.unrecorded += plain.len() as u64;
     }
-    if fetch.unrecorded >= RECORD_BYTES { record(core, key, fetch) } else { Ok(()) }
-}
-
-fn sync(fetch: &mut Fetch) -> Result<()> {
-    let synced = fetch.file.sync_data().during(|| "writing a large file".into());
-    fetch.doubtful |= synced.is_err();
-    synced
+    Ok(())
 }
 
 // The bytes are durable before a record says that they are here.
 fn record(core: &Core, key: &Key, fetch: &mut Fetch) -> Result<()> {
-    sync(fetch)?;
-    let mut batch = Batch::new();
-    batch.put(record::blob_key(&key.0, &key.1), record::to_bytes(&fetch.blob));
-    core.store.apply(batch)?;
+    let synced = fetch.file.sync_data().during(|| "writing a large file".into());
+    fetch.doubtful |= synced.is_err();
+    synced?;
+    put_blob(core, key, &fetch.blob)?;
     fetch.unrecorded = 0;
+    Ok(())
+}
+
+fn put_blob(core: &Core, key: &Key, blob: &BlobRecord) -> Result<()> {
+    let mut batch = Batch::new();
+    batch.put(record::blob_key(&key.0, &key.1), record::to_bytes(blob));
+    core.store.apply(batch)?;
     Ok(())
 }
 
@@ -435,31 +521,4 @@ fn expected(active: &BTreeMap<Key, Fetch>, key: &Key, id: &ChunkId) -> Option<(H
     let fetch = active.get(key)?;
     let (index, _) = *fetch.at.get(id)?.first()?;
     fetch.manifest.chunks.get(index as usize).map(|chunk| (chunk.plain, chunk.len))
-}
-
-/// Serves chunks until told to stop.
-pub(crate) fn serve_loop(core: &Core, net: &Net, inbox: &Receiver<ToChunks>) {
-    for message in inbox {
-        let ToChunks::Send { peer, job, tag, id } = message else { return };
-        let bytes = core.sealed_chunk(&tag, &id).unwrap_or_else(|e| {
-            core.problem(format!("a chunk could not be served: {e}"));
-            None
-        });
-        let size = bytes.as_ref().map_or(0, Vec::len);
-        let envelope = Envelope::Chunk { tag, id, bytes }.encode();
-        let queued = send(net, &peer, envelope);
-        core.tell_link(ToLink::Sent { peer, job, bytes: size, queued });
-    }
-}
-
-// Waits for room in the carrier's queue; a peer that takes nothing is given up.
-fn send(net: &Net, peer: &DeviceId, envelope: Vec<u8>) -> usize {
-    let deadline = Instant::now() + SEND_DEADLINE;
-    loop {
-        match net.send(*peer, envelope.clone()) {
-            Ok(queued) => return queued,
-            Err(e) if e.kind() != base::Kind::Busy || Instant::now() > deadline => return 0,
-            Err(_) => std::thread::sleep(Duration::from_millis(2)),
-        }
-    }
 }

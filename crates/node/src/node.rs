@@ -8,6 +8,7 @@ use crate::chunks::{self, ToChunks};
 use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::link::{self, Link, ToLink};
+use crate::serving::{SERVERS, serve_loop};
 use crate::state::Newborn;
 use base::{Hash, Kind, Oid, PersonId};
 use lru::LruCache;
@@ -99,14 +100,17 @@ impl Node {
         *core.net.write() = Some(net.clone());
         *core.link.write() = Some(inbox_tx);
         self.threads.lock().chunks = Some(chunks_tx.clone());
+        let own = chunks_tx.clone();
         let link = Link::new(core.clone(), net.clone(), arriving_tx, chunks_tx)?;
         self.spawn("link", move || link.run(&inbox, &carrier));
         let taking = core.clone();
         self.spawn("intake", move || link::intake_loop(&taking, &arriving));
         let fetching = core.clone();
-        self.spawn("fetch", move || chunks::fetch_loop(&fetching, &chunks, &serve_tx));
-        let serving = core.clone();
-        self.spawn("serve", move || chunks::serve_loop(&serving, &net, &serve));
+        self.spawn("fetch", move || chunks::fetch_loop(&fetching, &chunks, &own, &serve_tx));
+        for _ in 0..SERVERS {
+            let (serving, net, serve) = (core.clone(), net.clone(), serve.clone());
+            self.spawn("serve", move || serve_loop(&serving, &net, &serve));
+        }
         Ok(())
     }
 

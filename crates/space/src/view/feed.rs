@@ -158,16 +158,24 @@ impl View {
         }
     }
 
+    // A door for which another of its room was passed over, by that one's age.
+    fn relabel_heir(&self, at: &DoorAt, to: &DoorAt, work: &mut Work) {
+        if let Some(held) = self.held(to).filter(|_| at.0 == to.0) {
+            work.labels.entry(to.0).or_default().insert(held.label.clone());
+        }
+    }
+
     fn put_in(&mut self, at: DoorAt, door: Door, work: &mut Work) {
         self.objects.entry(door::object_of(&door.target)).or_default().doors.insert(at);
         for to in door.gone.iter().filter_map(|gone| gone.to) {
             self.moved.entry(to).or_default().insert(at);
+            self.relabel_heir(&at, &to, work);
         }
         let doors = &mut self.rooms.entry(at.0).or_default().doors;
         match doors.get_mut(&at.1) {
             Some(held) => {
                 let before = std::mem::replace(&mut held.door, door);
-                self.unmove(at, &before);
+                self.unmove(at, &before, work);
                 self.relabel_door(&at, work);
             }
             None => {
@@ -189,7 +197,7 @@ impl View {
         self.touch_moved(&at, work);
         self.set_mode(at, None, work);
         let Some(held) = self.rooms.get_mut(&at.0).and_then(|room| room.doors.remove(&at.1)) else { return };
-        self.unmove(at, &held.door);
+        self.unmove(at, &held.door, work);
         let target = door::object_of(&held.door.target);
         if let Some(object) = self.objects.get_mut(&target) {
             object.doors.remove(&at);
@@ -198,8 +206,9 @@ impl View {
     }
 
     // Drops what a former state of a door, or a door that is no more, said it was moved to.
-    fn unmove(&mut self, at: DoorAt, before: &Door) {
+    fn unmove(&mut self, at: DoorAt, before: &Door, work: &mut Work) {
         for to in before.gone.iter().filter_map(|gone| gone.to) {
+            self.relabel_heir(&at, &to, work);
             let still =
                 self.held(&at).is_some_and(|held| held.door.gone.iter().any(|gone| gone.to == Some(to)));
             if still {

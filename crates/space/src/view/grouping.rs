@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 /// A door of the group, with what the view knows of its target.
 pub(super) struct Bearer {
+    /// Since when it has the name: its own age, or that of the first of those whose name it took over.
     pub(super) age: Age,
+    /// The first of those.
+    pub(super) eldest: DoorId,
     pub(super) door: DoorId,
     pub(super) target: Target,
     pub(super) how: How,
@@ -59,7 +62,7 @@ pub(super) fn names(label: &str, bearers: Vec<Bearer>, taken: impl Fn(&str) -> b
     let mut digits = Vec::new();
     let mut whose = Vec::new();
     for (n, unit) in units.iter().enumerate() {
-        let door = unit.first().door.hex();
+        let door = unit.first().eldest.hex();
         if n > 0 {
             whose.push((unit, None));
             digits.push(door.clone());

@@ -213,17 +213,39 @@ impl View {
 
     /// What a group shows. `room` is given, as it may be out of the view just now.
     pub(super) fn names(&self, id: ObjectId, room: &Room, label: &str, doors: &[DoorId]) -> Vec<Shown> {
-        let bearers = doors.iter().filter_map(|door| self.bearer(id, *door, room.doors.get(door)?)).collect();
+        let bearers = doors.iter().filter_map(|door| self.bearer(id, *door, &room.doors)).collect();
         grouping::names(label, bearers, |name| room.groups.get(name).is_some_and(|g| !g.doors.is_empty()))
     }
 
-    fn bearer(&self, room: ObjectId, id: DoorId, held: &Held) -> Option<Bearer> {
+    // A door that came for another of its name and target has the name for as long as that one had it: a
+    // claim that is made anew must not lose the name to whoever came in between.
+    fn naming_age(&self, at: DoorAt, held: &Held, doors: &BTreeMap<DoorId, Held>) -> (door::Age, DoorId) {
+        let mut eldest = (door::age(&at, &held.door, false), at.1);
+        let mut seen = BTreeSet::from([at]);
+        let mut queue = vec![at];
+        while let Some(next) = queue.pop() {
+            for from in self.moved.get(&next).into_iter().flatten().filter(|from| from.0 == at.0) {
+                let Some(former) = doors.get(&from.1) else { continue };
+                let same = former.label == held.label && former.door.target == held.door.target;
+                if same && seen.insert(*from) {
+                    eldest = eldest.min((door::age(from, &former.door, false), from.1));
+                    queue.push(*from);
+                }
+            }
+        }
+        eldest
+    }
+
+    fn bearer(&self, room: ObjectId, id: DoorId, doors: &BTreeMap<DoorId, Held>) -> Option<Bearer> {
+        let held = doors.get(&id)?;
         let mode = held.mode?;
+        let (age, eldest) = self.naming_age((room, id), held, doors);
         let target = door::here(&held.door.target).and_then(|target| self.objects.get(&target));
         let unedited = target
             .and_then(|o| o.born.and_then(|b| grouping::unedited(b.kind, b.content, !o.clock.is_empty())));
         Some(Bearer {
-            age: door::age(&(room, id), &held.door, false),
+            age,
+            eldest,
             door: id,
             target: held.door.target,
             how: mode.how,

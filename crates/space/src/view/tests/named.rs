@@ -390,3 +390,37 @@ fn a_room_moved_then_removed_comes_back_where_it_was_last() {
     w.meet();
     assert_eq!(tree(w.view(0)), ["P/", "Q/!", "Q/C/!", "Q/C/f!"]);
 }
+
+#[test]
+fn a_room_that_is_claimed_anew_keeps_its_name() {
+    // It was removed while something was made in it; in between, a file took its name.
+    let mut w = World::new(2);
+    let id = room(&mut w, "c.d");
+    w.meet();
+    for name in ["x", "y"] {
+        assert!(w.create(0, id, name, name.as_bytes()[0]).is_some());
+    }
+    assert!(w.rm(1, ROOT, "c.d"));
+    assert!(w.create(1, ROOT, "c.d", 1).is_some());
+    w.send(0, 1, usize::MAX);
+    let path = w.view(1).path(id);
+    assert!(w.rm(1, id, "x"));
+    assert_eq!(w.view(1).path(id), path);
+    w.meet();
+    assert_eq!(w.view(0).path(id), path);
+    // And one that has the name with digits keeps those.
+    let mut w = World::new(3);
+    assert!(w.create(2, ROOT, "b", 1).is_some());
+    assert!(w.create(0, ROOT, "a", 1).is_some());
+    let id = room(&mut w, "b");
+    w.send(0, 1, usize::MAX);
+    assert!(w.create(0, id, "x", 3).is_some());
+    assert!(w.create(0, id, "y", 4).is_some());
+    assert!(w.rm(1, ROOT, "b"));
+    w.send(1, 0, usize::MAX);
+    w.send(2, 0, usize::MAX);
+    let path = w.view(0).path(id);
+    assert!(path.as_ref().is_some_and(|path| path[0].starts_with("b~")));
+    assert!(w.rm(0, id, "x"));
+    assert_eq!(w.view(0).path(id), path);
+}
