@@ -20,6 +20,8 @@ use store::{Batch, Ticket};
 struct Applying {
     heads: BTreeMap<ObjectId, Head>,
     births: Vec<Birth>,
+    // Rooms of mine that were still to be sealed, and that somebody else made too.
+    met: Vec<ObjectId>,
     doors: Vec<(ObjectId, DoorId, object::Door)>,
     edited: BTreeSet<ObjectId>,
     manifests: Vec<Manifest>,
@@ -171,9 +173,24 @@ impl Core {
         batch: &mut Batch,
     ) -> Result<()> {
         let tag = space.tag();
-        // Two people may make one room; and a room of mine may still wait to be sealed.
-        let known = self.with_space(space, |s| Ok(s.heads.contains_key(&birth.id)))?;
-        if known || applying.heads.contains_key(&birth.id) || birth.id == space.root() {
+        // Two people may make one room; and a room of mine may still wait to be sealed. It is born then, and
+        // no longer mine to take back.
+        let (known, mine) = self.with_space(space, |s| {
+            let newborn = s.pending.births.get(&birth.id);
+            let mine = newborn.is_some_and(|n| birth.kind == Type::Room && n.birth == birth);
+            Ok((s.heads.get(&birth.id).cloned(), mine))
+        })?;
+        if let (Some(mut head), true) = (known.clone(), mine) {
+            if !head.edited {
+                put_birth(batch, &tag, &birth, &mut head);
+            }
+            batch.put(record::head_key(&tag, &birth.id), record::to_bytes(&head.to_record()));
+            batch.remove(record::newborn_key(&tag, &birth.id));
+            applying.met.push(birth.id);
+            applying.heads.insert(birth.id, head);
+            return Ok(());
+        }
+        if known.is_some() || applying.heads.contains_key(&birth.id) || birth.id == space.root() {
             return Ok(());
         }
         let mtime = match self.store.get(&record::local_key(&tag, &birth.id))? {
@@ -312,6 +329,9 @@ impl Core {
                 space.logs.store(header.log, header.seq, entry.hash(), header.prev);
             }
             space.logs.apply(header.log, header.seq, entry.hash(), lamport);
+            for id in &applying.met {
+                space.pending.births.remove(id);
+            }
             for birth in &applying.births {
                 space.view.born(birth.id, born_of(birth), &mut delta);
             }

@@ -180,6 +180,22 @@ fn what_is_moved_or_removed_twice_in_a_moment_leaves_no_old_name() {
     assert_eq!(names(replicas.core(1), &root), [] as [&str; 0]);
 }
 
+#[test]
+fn a_room_that_two_make_is_no_longer_one_persons_to_take_back() {
+    let replicas = Replicas::new(2);
+    let (first, second, root) = (replicas.core(0), replicas.core(1), replicas.root());
+    first.locked(|core| core.mkdir(root, "d")).unwrap();
+    second.locked(|core| core.mkdir(root, "d")).unwrap();
+    // The birth arrives, and not yet the door.
+    assert_eq!(replicas.carry(0, 1, 1), 1);
+    second.locked(|core| core.rmdir(root, "d")).unwrap();
+    assert_eq!(names(second, &root), [] as [&str; 0]);
+    replicas.exchange();
+    for core in [first, second] {
+        assert_eq!(names(core, &root), ["d"]);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
