@@ -13,6 +13,7 @@ use base::{Actor, DoorId, Entry, Hash, Kind, ObjectId, Oid, SpaceId, SpaceTag, l
 use object::{Birth, Body, Content, Item, Manifest, Type};
 use space::view::Delta;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use store::{Batch, Ticket};
 
 // What applying an entry adds, gathered before anything is shown.
@@ -24,6 +25,8 @@ struct Applying {
     met: Vec<ObjectId>,
     doors: Vec<(ObjectId, DoorId, object::Door)>,
     edited: BTreeSet<ObjectId>,
+    // Texts as they are now: whoever reads them next need not open the document again.
+    texts: BTreeMap<ObjectId, (object::Heads, Arc<[u8]>)>,
     manifests: Vec<Manifest>,
     notes: Vec<String>,
 }
@@ -293,6 +296,9 @@ impl Core {
         };
         batch.put(record::head_key(&tag, &object), record::to_bytes(&head.to_record()));
         batch.put(record::local_key(&tag, &object), record::to_bytes(&LocalRecord { mtime: head.mtime }));
+        if doc.kind() == Type::Text && !writer_replaying {
+            applying.texts.insert(object, (head.heads.clone(), doc.as_text().as_bytes().into()));
+        }
         for version in doc.versions() {
             if let Content::Manifest(manifest) = &version.content
                 && manifest.is_plain()
@@ -316,7 +322,7 @@ impl Core {
         entry: &Entry,
         lamport: u64,
         new: bool,
-        applying: Applying,
+        mut applying: Applying,
         remote: bool,
     ) {
         let mut delta = Delta::default();
@@ -361,7 +367,11 @@ impl Core {
         }
         for event in &events {
             if let Event::Content { oid, .. } = event {
-                self.rendered.lock().forget(oid);
+                let mut rendered = self.rendered.lock();
+                match applying.texts.remove(&oid.object) {
+                    Some((heads, text)) => rendered.put(*oid, heads, text),
+                    None => rendered.forget(oid),
+                }
             }
         }
         self.emit(name_events(space_id, &delta, remote));

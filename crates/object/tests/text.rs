@@ -305,3 +305,83 @@ fn large_texts_are_quick() {
     );
     assert!(one_line.as_secs() < 3 && every_line.as_secs() < 10 && old_version.as_secs() < 10);
 }
+
+mod following {
+    use super::{born, edit, take};
+    use object::{Doc, Made};
+    use proptest::prelude::*;
+
+    // Replaces some letters of a text by others.
+    fn changed(text: &str, from: usize, len: usize, new: &str) -> String {
+        let letters: Vec<char> = text.chars().collect();
+        let from = from % (letters.len() + 1);
+        let to = (from + len).min(letters.len());
+        letters[..from].iter().copied().chain(new.chars()).chain(letters[to..].iter().copied()).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn what_a_friends_edits_make_of_a_text_is_what_its_image_says(
+            edits in proptest::collection::vec(
+                (any::<bool>(), any::<usize>(), 0usize..6, "[a-c \nä€😀]{0,5}", 0u8..3), 1..24),
+        ) {
+            let first = "one two three\nfour ä five\nsix € seven 😀\n";
+            let mut docs = [born(first), born(first)];
+            let mut unsent: [Vec<Made>; 2] = Default::default();
+            for (who, from, len, new, send) in edits {
+                let who = usize::from(who);
+                let next = changed(&docs[who].text(), from, len, &new);
+                if next != docs[who].text() {
+                    let made = edit(&mut docs[who], who as u8 + 1, &next);
+                    unsent[1 - who].push(made);
+                }
+                if send > 0 {
+                    let made = std::mem::take(&mut unsent[who]);
+                    // One by one, or all at once.
+                    match send {
+                        1 => made.iter().for_each(|made| take(&mut docs[who], std::slice::from_ref(made))),
+                        _ => take(&mut docs[who], &made),
+                    }
+                }
+                for doc in &docs {
+                    prop_assert_eq!(Doc::load(&doc.save()).unwrap().text(), doc.text());
+                }
+            }
+            for who in 0..2 {
+                let made = std::mem::take(&mut unsent[who]);
+                take(&mut docs[who], &made);
+            }
+            prop_assert_eq!(docs[0].text(), docs[1].text());
+            prop_assert_eq!(docs[0].heads(), docs[1].heads());
+            prop_assert_eq!(Doc::load(&docs[0].save()).unwrap().text(), docs[1].text());
+        }
+    }
+
+    #[test]
+    fn an_edit_of_a_long_text_is_taken_in_no_time() {
+        // A hundred times what it takes to make it again would be what the engine takes to walk over the text.
+        let text: String = (0..10_000).map(|n| format!("line {n} of a long text\n")).collect();
+        let (mut a, mut b) = (born(&text), born(&text));
+        let mut walked = Vec::new();
+        let mut made_again = Vec::new();
+        for n in 0..5 {
+            let next = a.text().replacen(&format!("line {} of", 500 + n), &format!("LINE {n} is"), 1);
+            let made = edit(&mut a, 1, &next);
+            // What builds on less than all that is here has to go the engine's way.
+            let mut apart = b.clone();
+            edit(&mut apart, 3, &format!("{} more", b.text()));
+            let start = std::time::Instant::now();
+            take(&mut apart, std::slice::from_ref(&made));
+            walked.push(start.elapsed());
+            let start = std::time::Instant::now();
+            take(&mut b, std::slice::from_ref(&made));
+            made_again.push(start.elapsed());
+            assert_eq!(b.text(), next);
+        }
+        walked.sort();
+        made_again.sort();
+        assert!(made_again[2] * 4 < walked[2], "{made_again:?} and {walked:?}");
+    }
+}

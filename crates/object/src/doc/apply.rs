@@ -1,11 +1,11 @@
 //! Changes from elsewhere: vetted, put in causal order, applied under guard.
 
-use super::{BORN, Doc, room, show};
+use super::{BORN, Doc, redo, room, show, text};
 use crate::error::{Error, Result};
 use crate::heads::{Clock, counted};
 use crate::kind::Type;
 use crate::vet::{self, Refusal, Vetted};
-use automerge::{Automerge, Change, ChangeHash, ReadDoc};
+use automerge::{Automerge, Change, ChangeHash, PatchLog, ReadDoc};
 use base::{Actor, DoorId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -258,11 +258,24 @@ impl Doc {
                 self.shown.doors.take(&change.change, &mut touched);
             }
         }
-        self.am.apply_changes(part.iter().map(|(_, change)| change.change.clone()))?;
+        if let ([(_, change)], Some(id)) = (part, self.shown.text_id())
+            && let Some((am, text)) = redo::redo(&self.am, id, &self.shown.text, change)
+        {
+            self.am = am;
+            show::again(&self.am, &mut self.shown, Some(text))?;
+            return Ok(touched);
+        }
+        let mut log = match self.shown.text_id() {
+            Some(_) => PatchLog::active(),
+            None => PatchLog::inactive(),
+        };
+        let changes: Vec<Change> = part.iter().map(|(_, change)| change.change.clone()).collect();
+        self.am.apply_changes_log_patches(changes, &mut log)?;
         if !again(&self.am, &before, part) {
             return Err(Error::Image);
         }
-        show::again(&self.am, &mut self.shown, None)?;
+        let text = text::patched(&self.am, &mut log, &self.shown);
+        show::again(&self.am, &mut self.shown, text)?;
         Ok(touched)
     }
 }

@@ -29,6 +29,7 @@ mod apply;
 mod bytes;
 mod doubles;
 mod meta;
+mod redo;
 mod room;
 mod shape;
 mod show;

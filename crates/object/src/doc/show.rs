@@ -59,6 +59,11 @@ impl Shown {
         self.version.clone().unwrap_or_default()
     }
 
+    /// The text that has the name.
+    pub(super) fn text_id(&self) -> Option<&automerge::ObjId> {
+        self.winner.as_ref()?.text.as_ref()
+    }
+
     pub(super) fn set_heads(&mut self, am: &Automerge) {
         self.heads = am.get_heads();
         self.version = Some(Heads::new(self.heads.iter().map(|h| Hash(h.0)).collect()));
@@ -75,8 +80,10 @@ pub(super) fn whole(am: &Automerge, born: Born) -> Result<Shown> {
     Ok(shown)
 }
 
-/// All but the doors, which are kept up change by change. `text`: the one that has the name, where the caller knows it.
+/// All but the doors, which are kept up change by change. `text`: what the text that had the name until now says,
+/// where the caller knows it.
 pub(super) fn again(am: &Automerge, shown: &mut Shown, text: Option<String>) -> Result<()> {
+    let text = shown.text_id().cloned().zip(text);
     shown.set_heads(am);
     shown.meta = meta::read(am);
     let mut bodies = shape::bodies(am, None, &shown.born)?;
@@ -91,9 +98,9 @@ pub(super) fn again(am: &Automerge, shown: &mut Shown, text: Option<String>) -> 
     shown.kind = first.register.kind;
     let id = first.register.text_id();
     shown.text = match (text, &id) {
-        (Some(text), _) => text,
-        (None, Some(id)) => am.text(id)?,
-        (None, None) => String::new(),
+        (Some((of, text)), Some(id)) if of == *id => text,
+        (_, Some(id)) => am.text(id)?,
+        (_, None) => String::new(),
     };
     let winner = Winner { kind: shown.kind, text: id, content: first.register.content, at: first.at };
     let hash = match &winner.text {

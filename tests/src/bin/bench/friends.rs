@@ -69,16 +69,24 @@ fn line(ann: &Person, bob: &Person, _: usize, figures: &mut Figures) {
     wait_until("bob has the book", || text(&theirs) == whole(&lines));
     let mut costs = Vec::new();
     let mut times = Vec::new();
+    let mut work = Vec::new();
     for n in 0..LINES {
         std::thread::sleep(Duration::from_secs(2));
         let at = numbers.below(lines.len() as u64) as usize;
         lines[at] = format!("a changed line, the {n}th of its kind");
         let next = whole(&lines);
         let before = traffic(ann);
+        let (worked, written) = (cpu(ann) + cpu(bob), modified(&theirs));
         let start = Instant::now();
         fs::write(&mine, &next).expect("a save");
+        // Reading a whole text again and again would be most of the work.
+        while modified(&theirs) == written {
+            assert!(start.elapsed() < Duration::from_secs(60), "line {n} never arrived");
+            std::thread::sleep(Duration::from_micros(500));
+        }
         wait_until("bob has the line", || text(&theirs) == next);
         times.push(start.elapsed());
+        work.push(cpu(ann) + cpu(bob) - worked);
         // Acknowledgements count too.
         std::thread::sleep(Duration::from_secs(1));
         costs.push(traffic(ann) - before);
@@ -89,6 +97,7 @@ fn line(ann: &Person, bob: &Person, _: usize, figures: &mut Figures) {
         "≤ 2 KB",
     );
     figures.add("the same line, save to B's mount", ms(median(&times)), "");
+    figures.add("the same line, CPU of both nodes", ms(median(&work)), "");
 }
 
 fn small(ann: &Person, bob: &Person, rounds: usize, figures: &mut Figures) {
@@ -158,6 +167,20 @@ fn idle(ann: &Person, _: &Person, _: usize, figures: &mut Figures) {
         format!("{} B", traffic(ann) - before),
         "",
     );
+}
+
+fn modified(path: &std::path::Path) -> Option<std::time::SystemTime> {
+    fs::metadata(path).and_then(|m| m.modified()).ok()
+}
+
+// The time that all threads of a node have run.
+fn cpu(person: &Person) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{}/task", person.pid())).expect("a node that runs");
+    let ran = |task: fs::DirEntry| {
+        let stat = text(&task.path().join("schedstat"));
+        stat.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
+    };
+    Duration::from_nanos(tasks.flatten().map(ran).sum())
 }
 
 fn traffic(person: &Person) -> u64 {
