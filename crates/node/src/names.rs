@@ -503,10 +503,16 @@ pub(crate) fn remove_steps(space: &Space, room: ObjectId, shown: &Shown) -> Vec<
             pass_over(space, room, *door, Gone { clock: clock_of(space, target), to: None })
         })
         .collect();
-    if let Some(object) = last_door(space, room, shown)
-        && space.pending.births.contains_key(&object)
-    {
+    let Some(object) = last_door(space, room, shown) else { return steps };
+    if space.pending.births.contains_key(&object) {
         steps.push(Step::Forget(object));
+    } else if steps.iter().all(|step| matches!(step, Step::Cancel { .. })) {
+        // Nothing of these doors is left to say what whoever removes the object has seen of it: another
+        // door says so, or the edits since that one was passed over would bring the object back.
+        let sealed = |at: &(ObjectId, DoorId)| !space.pending.doors.contains_key(at);
+        let other = space.view.all_doors_of(object).find(sealed);
+        let clock = clock_of(space, &place_of(object));
+        steps.extend(other.map(|(room, id)| Step::Gone { room, id, gone: Gone { clock, to: None } }));
     }
     steps
 }

@@ -202,9 +202,10 @@ impl Tree {
                 inodes.tell(to.parent, to.name, ino);
             }
         }
+        // Whoever has the old file open still has the old file, which no name leads to.
+        self.orphan(old);
         {
             let mut copies = self.0.copies.lock();
-            copies.remove(&old);
             copies.remove(&oid);
             if let Some(copy) = &copy {
                 copies.insert(old, std::sync::Arc::downgrade(copy));

@@ -54,6 +54,24 @@ impl Content {
         }
     }
 
+    /// Whether both are surely the same bytes, by a look at what is in memory or at which file it is.
+    pub(crate) fn same(&self, other: &Content) -> bool {
+        fn bytes(content: &Content) -> Option<&[u8]> {
+            match content {
+                Content::Shared(bytes) => Some(bytes),
+                Content::Memory(bytes) => Some(bytes),
+                _ => None,
+            }
+        }
+        match (self, other) {
+            (Content::Frozen(a, size) | Content::Own(a, size), Content::Frozen(b, other)) => {
+                let file = |file: &File| rustix::fs::fstat(file).ok().map(|stat| (stat.st_dev, stat.st_ino));
+                size == other && file(a).is_some_and(|a| file(b) == Some(a))
+            }
+            _ => bytes(self).is_some_and(|a| bytes(other).is_some_and(|b| a == b)),
+        }
+    }
+
     /// The bytes from `offset`, at most `len`, fewer only at the end. None: they must be asked of the node.
     pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
         let within = self.size().saturating_sub(offset).min(len as u64) as usize;

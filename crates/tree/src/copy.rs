@@ -215,13 +215,17 @@ impl WorkingCopy {
         if state.newborn && state.content.size() == 0 {
             return Ok(false);
         }
-        let scratch: Scratch<'_> = &|| Ok(node.scratch()?);
-        state.content.resize(0, scratch)?;
         if let Some(base) = base
             && !state.newborn
         {
             state.base = base;
         }
+        // Emptying what is empty is no edit; what is written next is one of that base all the same.
+        if state.content.size() == 0 && !state.is_changed() {
+            return Ok(false);
+        }
+        let scratch: Scratch<'_> = &|| Ok(node.scratch()?);
+        state.content.resize(0, scratch)?;
         let first = state.changed(Change::Edited, writer);
         state.change = if state.newborn { Change::None } else { Change::Emptied };
         Ok(first)

@@ -181,6 +181,23 @@ fn what_is_moved_or_removed_twice_in_a_moment_leaves_no_old_name() {
 }
 
 #[test]
+fn what_was_edited_under_a_second_name_does_not_come_back_under_its_first() {
+    let replicas = Replicas::new(2);
+    let (core, root) = (replicas.core(0), replicas.root());
+    let file = write(core, root, "first", "text");
+    replicas.exchange();
+    core.locked(|core| core.link(file, root, "second")).unwrap();
+    core.locked(|core| core.unlink(root, "first")).unwrap();
+    core.append(&file, b" and more").unwrap();
+    core.locked(|core| core.unlink(root, "second")).unwrap();
+    assert_eq!(names(core, &root), [] as [&str; 0]);
+    replicas.exchange();
+    for core in [core, replicas.core(1)] {
+        assert_eq!(names(core, &root), [] as [&str; 0]);
+    }
+}
+
+#[test]
 fn a_room_that_two_make_is_no_longer_one_persons_to_take_back() {
     let replicas = Replicas::new(2);
     let (first, second, root) = (replicas.core(0), replicas.core(1), replicas.root());

@@ -176,6 +176,12 @@ impl View {
             .collect()
     }
 
+    /// All doors to an object of this space, those included that were passed over and show no more.
+    pub fn all_doors_of(&self, object: ObjectId) -> impl Iterator<Item = DoorAt> + '_ {
+        let doors = self.objects.get(&object).into_iter().flat_map(|known| known.doors.iter().copied());
+        doors.filter(|at| self.held(at).is_some_and(|held| held.door.target.space.is_none()))
+    }
+
     /// The name under which a door shows.
     pub fn shown_of(&self, room: ObjectId, door: DoorId) -> Option<&Shown> {
         let inside = self.rooms.get(&room)?;
