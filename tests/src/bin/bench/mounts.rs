@@ -16,13 +16,28 @@ const FILES: usize = 2000;
 const STREAM: usize = 256 << 20;
 const SFTP: &str = "/usr/lib/openssh/sftp-server";
 
-const ROWS: [&str; 5] =
-    ["create + 1 KiB, /s", "stat, /s", "open+read+close, /s", "write, MiB/s", "read, MiB/s"];
+/// Files of the repository that is cloned.
+const CLONED: usize = 3000;
+
+const ROWS: [&str; 11] = [
+    "create + 1 KiB, /s",
+    "stat, /s",
+    "stat again, /s",
+    "open+read+close, /s",
+    "write, MiB/s",
+    "read, MiB/s",
+    "read again, MiB/s",
+    "git clone, s",
+    "git status, s",
+    "git status again, s",
+    "tar x, s",
+];
+type Figures = [f64; ROWS.len()];
 
 struct Peer {
     name: &'static str,
     at: PathBuf,
-    rounds: Vec<[f64; 5]>,
+    rounds: Vec<Figures>,
     server: Option<(Child, PathBuf)>,
     // Holds the directories, or the node.
     _keep: Keep,
@@ -47,12 +62,13 @@ impl Drop for Peer {
 pub(crate) fn measure(rounds: usize) {
     let mut peers: Vec<Peer> =
         [Some(chorus()), bindfs(), sshfs(), Some(disk())].into_iter().flatten().collect();
+    let repository = Repository::new();
     for round in 0..rounds {
         for peer in &mut peers {
             eprintln!("round {} of {rounds}: {}", round + 1, peer.name);
             let at = peer.at.join(format!("round{round}"));
             fs::create_dir(&at).expect("a directory");
-            peer.rounds.push(one_round(&at));
+            peer.rounds.push(one_round(&at, &repository));
         }
     }
     print!("\n{:<24}", format!("mounts, medians of {rounds}"));
@@ -62,21 +78,24 @@ pub(crate) fn measure(rounds: usize) {
         print!("{row:<24}");
         for peer in &peers {
             let all: Vec<f64> = peer.rounds.iter().map(|round| round[n]).collect();
-            print!("{:>14.0}", median(&all));
+            let digits = if row.ends_with(", s") { 2 } else { 0 };
+            print!("{:>14.digits$}", median(&all));
         }
         println!();
     }
 }
 
-fn one_round(at: &Path) -> [f64; 5] {
+fn one_round(at: &Path, repository: &Repository) -> Figures {
     let content = vec![b'x'; 1024];
     let names: Vec<PathBuf> = (0..FILES).map(|n| at.join(format!("file{n}"))).collect();
     let create = rate(FILES, || names.iter().for_each(|name| fs::write(name, &content).expect("a file")));
-    let stat = rate(FILES * 5, || {
-        for name in names.iter().cycle().take(FILES * 5) {
+    let all = |times: usize| {
+        for name in names.iter().cycle().take(FILES * times) {
             fs::metadata(name).expect("a file");
         }
-    });
+    };
+    let stat = rate(FILES * 5, || all(5));
+    let stat_again = rate(FILES * 20, || all(20));
     let mut buffer = Vec::new();
     let read = rate(FILES * 2, || {
         for name in names.iter().cycle().take(FILES * 2) {
@@ -100,7 +119,7 @@ fn one_round(at: &Path) -> [f64; 5] {
     });
     forget_pages();
     let mut piece = vec![0; 1 << 20];
-    let back = rate(blocks, || {
+    let mut whole = || {
         let mut file = File::open(&stream).expect("a file");
         let mut left = STREAM;
         while left > 0 {
@@ -108,9 +127,58 @@ fn one_round(at: &Path) -> [f64; 5] {
             assert!(n > 0, "the file is too short");
             left -= n;
         }
-    });
+    };
+    let back = rate(blocks, &mut whole);
+    let again = rate(blocks, &mut whole);
     fs::remove_file(&stream).expect("a removal");
-    [create, stat, read, write, back]
+    let [clone, status, status_again, tar] = repository.measure(at);
+    [create, stat, stat_again, read, write, back, again, clone, status, status_again, tar]
+}
+
+/// A repository and an archive of the same files.
+struct Repository {
+    dir: tempfile::TempDir,
+}
+
+impl Repository {
+    fn new() -> Repository {
+        let dir = harness::scratch_dir();
+        let from = dir.path().join("from");
+        let mut numbers = harness::sample::Numbers::from(17);
+        for n in 0..CLONED {
+            let room = from.join(format!("d{}/e{}", n / 300, n / 30));
+            fs::create_dir_all(&room).expect("a directory");
+            fs::write(room.join(format!("f{n}.txt")), numbers.prose(1500)).expect("a file");
+        }
+        let git = |words: &[&str]| {
+            let named = ["-c", "user.name=bench", "-c", "user.email=bench@example.org"];
+            must(Command::new("git").current_dir(&from).args(named).args(words));
+        };
+        git(&["init", "-q", "."]);
+        git(&["add", "."]);
+        git(&["commit", "-q", "-m", "all"]);
+        must(Command::new("tar").current_dir(&from).args(["--exclude=.git", "-cf", "../all.tar", "."]));
+        Repository { dir }
+    }
+
+    fn measure(&self, at: &Path) -> [f64; 4] {
+        let clone = at.join("clone");
+        let from = self.dir.path().join("from");
+        let seconds = |command: &mut Command| {
+            let start = Instant::now();
+            must(command);
+            start.elapsed().as_secs_f64()
+        };
+        let cloned =
+            seconds(Command::new("git").args(["clone", "-q", "--no-hardlinks"]).arg(&from).arg(&clone));
+        let status = || seconds(Command::new("git").current_dir(&clone).args(["status", "--short"]));
+        let (first, again) = (status(), status());
+        let unpacked = at.join("unpacked");
+        fs::create_dir(&unpacked).expect("a directory");
+        let archive = self.dir.path().join("all.tar");
+        let tar = seconds(Command::new("tar").current_dir(&unpacked).arg("-xf").arg(&archive));
+        [cloned, first, again, tar]
+    }
 }
 
 fn rate(count: usize, work: impl FnOnce()) -> f64 {
