@@ -22,6 +22,8 @@ struct Applying {
     births: Vec<Birth>,
     doors: Vec<(ObjectId, DoorId, object::Door)>,
     edited: BTreeSet<ObjectId>,
+    // Of the edited, those whose bytes or names are others now.
+    moved: BTreeSet<ObjectId>,
     manifests: Vec<Manifest>,
     notes: Vec<String>,
 }
@@ -290,6 +292,9 @@ impl Core {
         }
         applying.heads.insert(object, head);
         applying.edited.insert(object);
+        if moved {
+            applying.moved.insert(object);
+        }
         Ok(())
     }
 
@@ -319,7 +324,12 @@ impl Core {
                 if applying.edited.contains(&id) {
                     space.view.edited(id, &head.clock, &mut delta);
                     space.view.extra(id, head.others.clone(), &mut delta);
-                    events.push(Event::Content { oid: Oid { space: *space_id, object: id }, remote });
+                    let oid = Oid { space: *space_id, object: id };
+                    self.rendered.lock().forget(&oid);
+                    events.push(match applying.moved.contains(&id) {
+                        true => Event::Content { oid, remote },
+                        false => Event::Attr { oid, remote },
+                    });
                 }
                 space.heads.insert(id, head);
             }
@@ -337,11 +347,6 @@ impl Core {
                 for change in delta.changes.iter().filter_map(|c| c.after.as_ref()) {
                     space.unlinked.remove(&change.target.object);
                 }
-            }
-        }
-        for event in &events {
-            if let Event::Content { oid, .. } = event {
-                self.rendered.lock().forget(oid);
             }
         }
         self.emit(name_events(space_id, &delta, remote));
