@@ -64,7 +64,7 @@ impl Watch {
     fn of(person: &Person, dir: &Path, more: &str) -> Watch {
         let (out, said) = (person.dir().join("events"), person.dir().join("established"));
         let line = format!(
-            "inotifywait -m {more} --format '%e %f' '{}' >'{}' 2>'{}'",
+            "inotifywait -m {more} --format '%e %f' '{}' >>'{}' 2>'{}'",
             dir.display(),
             out.display(),
             said.display()
@@ -104,9 +104,9 @@ fn heads(path: &Path) -> String {
 #[test]
 fn who_watches_a_room_hears_each_change_of_a_friend_once() {
     let pair = pair(&[]);
-    fs::create_dir(pair.theirs("shed")).unwrap();
-    wait_until("the shed is there", || pair.mine("shed").is_dir());
     let watch = Watch::of(&pair.ann, &pair.ann.path("garden"), "");
+    fs::create_dir(pair.theirs("shed")).unwrap();
+    assert_eq!(watch.take(&["CREATE,ISDIR shed"]), ["CREATE,ISDIR shed"]);
 
     fs::write(pair.theirs("f"), "one\n").unwrap();
     assert_eq!(watch.take(&["CLOSE_WRITE,CLOSE f"]), ["CREATE f", "MODIFY f", "CLOSE_WRITE,CLOSE f"]);
@@ -166,7 +166,7 @@ fn entr_tail_and_vim_show_what_a_friend_wrote() {
     pair.both("f", "one\n");
     let (ran, said) = (pair.ann.dir().join("ran"), pair.ann.dir().join("tail"));
     let room = pair.ann.path("garden");
-    let _entr = Beside::start(&room, &format!("bash -c \"ls f | entr -n cp f '{}'\"", ran.display()));
+    let _entr = Beside::start(&room, &format!("entr -n cp f '{}' <<< f", ran.display()));
     let _tail = Beside::start(&room, &format!("tail -f f >'{}'", said.display()));
     let vim = Terminal::start(
         &room,
