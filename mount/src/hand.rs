@@ -161,8 +161,8 @@ impl Calls {
     }
 
     fn times(&mut self, at: &Spot, access: i64) -> Result<()> {
-        let time = |nsec| Timespec { tv_sec: 0, tv_nsec: nsec as _ };
-        let times = Timestamps { last_access: time(access), last_modification: time(UTIME_NOW as i64) };
+        let time = |nsec| Timespec { tv_sec: 0, tv_nsec: nsec };
+        let times = Timestamps { last_access: time(access), last_modification: time(UTIME_NOW) };
         rustix::fs::utimensat(self.room(at)?, &*at.name, &times, AtFlags::SYMLINK_NOFOLLOW)
     }
 

@@ -6,6 +6,7 @@
 //!
 //! The promise it keeps: a save never loses a friend's words, and never doubles one's own.
 
+mod answer;
 mod attr;
 mod backup;
 mod change;

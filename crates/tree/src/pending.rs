@@ -16,12 +16,14 @@ pub(crate) const SETTLES: Duration = Duration::from_millis(20);
 pub(crate) type Place = (Oid, Arc<str>);
 
 /// What happened to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Touch {
     /// Its attributes changed.
     Attr,
     /// Its bytes changed.
     Content,
+    /// One and the other.
+    Both,
 }
 
 /// What comes next.
@@ -88,7 +90,9 @@ impl Pending {
     /// An object changed. False: there is too much already, and this is not kept.
     pub(crate) fn object(&mut self, oid: Oid, touch: Touch, now: Instant) -> bool {
         if let Some((_, before)) = self.objects.get_mut(&oid) {
-            *before = touch.max(*before);
+            if *before != touch {
+                *before = Touch::Both;
+            }
             return true;
         }
         if self.is_full() {
@@ -216,7 +220,7 @@ mod tests {
         pending.name(oid(0), "a", to(oid(2)), None, now);
         assert_eq!(pending.take(now), None, "it waits for more");
         let later = now + SETTLES;
-        assert_eq!(pending.take(later), Some(Due::Object(oid(1), Touch::Content)));
+        assert_eq!(pending.take(later), Some(Due::Object(oid(1), Touch::Both)));
         assert_eq!(pending.take(later), Some(Due::Name(place("a"), None)), "what was believed at first");
         assert_eq!((pending.take(later), pending.due()), (None, None));
     }
