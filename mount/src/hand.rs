@@ -10,6 +10,7 @@ use rustix::io::{Errno, Result};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tree::{Act, Sort, Spot};
 
 /// The descriptors that stay: for what is logged.
@@ -33,8 +34,6 @@ pub(crate) struct Hand {
     pub(crate) orders: Sender<Order>,
     /// What became of each order.
     pub(crate) done: Receiver<Result<()>>,
-    /// Its id.
-    pub(crate) tid: u32,
     /// Disconnected once it has ended.
     pub(crate) ended: Receiver<()>,
 }
@@ -57,40 +56,46 @@ struct Calls {
     room: Option<(Spot, OwnedFd)>,
 }
 
-/// Starts the thread. None: it cannot have descriptors of its own, or there can be no thread.
-pub(crate) fn start(target: Target) -> Option<Hand> {
+// The id of the thread, known as long as it lives: afterwards it may be anybody's.
+struct Known(Arc<AtomicU32>);
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+}
+
+/// Starts the thread; `tid` is its id as long as it lives. None: it cannot have descriptors of its own, or there
+/// can be no thread.
+pub(crate) fn start(target: Target, tid: Arc<AtomicU32>) -> Option<Hand> {
     let (orders, to_do) = bounded(1);
     let (did, done) = bounded(1);
     let (ready, begun) = bounded(1);
     let (alive, ended) = bounded::<()>(0);
     let run = move || {
         let _alive = alive;
-        let begun = own_descriptors().map(|()| rustix::thread::gettid().as_raw_nonzero().get() as u32);
+        let known = Known(tid);
+        let begun = own_descriptors();
         let failed = begun.is_err();
+        known.0.store(rustix::thread::gettid().as_raw_nonzero().get() as u32, Ordering::SeqCst);
         let _ = ready.send(begun);
-        if !failed {
-            let mut calls = Calls { target, root: None, room: None };
-            while let Ok(order) = to_do.recv() {
-                if did.send(calls.perform(order)).is_err() {
-                    return;
-                }
+        if failed {
+            return;
+        }
+        let mut calls = Calls { target, root: None, room: None };
+        while let Ok(order) = to_do.recv() {
+            if did.send(calls.perform(order)).is_err() {
+                return;
             }
         }
     };
     let spawned = std::thread::Builder::new().name("chorus-replay".to_owned()).spawn(run);
-    let tid = match spawned.map(|_| begun.recv()) {
-        Ok(Ok(Ok(tid))) => tid,
-        Ok(Ok(Err(error))) => {
-            tracing::warn!("programs that watch files will not hear of friends' changes: {error}");
-            return None;
-        }
-        Err(error) => {
-            tracing::warn!("programs that watch files will not hear of friends' changes: {error}");
-            return None;
-        }
-        Ok(Err(_)) => return None,
-    };
-    Some(Hand { orders, done, tid, ended })
+    let own = spawned.and_then(|_| begun.recv().unwrap_or_else(|gone| Err(std::io::Error::other(gone))));
+    if let Err(error) = own {
+        tracing::warn!("programs that watch files will not hear of friends' changes: {error}");
+        return None;
+    }
+    Some(Hand { orders, done, ended })
 }
 
 fn own_descriptors() -> std::io::Result<()> {

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What is known of the thread and of what it repeats just now.
 pub(crate) struct Answers {
     replays: Replays,
-    tid: AtomicU32,
+    tid: Arc<AtomicU32>,
     seen: AtomicBool,
     now: Mutex<Option<Arc<Replay>>>,
 }
@@ -28,7 +28,7 @@ impl Answers {
     pub(crate) fn new(tree: Tree) -> Arc<Answers> {
         Arc::new(Answers {
             replays: Replays::new(tree),
-            tid: AtomicU32::new(0),
+            tid: Arc::default(),
             seen: AtomicBool::new(false),
             now: Mutex::new(None),
         })
@@ -43,7 +43,7 @@ impl Answers {
 
     /// Whether a request is the replaying thread's.
     pub(crate) fn is_asked_by(&self, req: &Request) -> bool {
-        let tid = self.tid.load(Ordering::Relaxed);
+        let tid = self.tid.load(Ordering::SeqCst);
         tid != 0 && req.pid() == tid
     }
 
@@ -83,9 +83,8 @@ pub(crate) struct Replaying {
 impl Replaying {
     /// Begins. None: it cannot be done here, and why was logged.
     pub(crate) fn start(answers: Arc<Answers>, target: Target) -> Option<Replaying> {
-        let hand = hand::start(target)?;
+        let hand = hand::start(target, answers.tid.clone())?;
         let ended = hand.ended.clone();
-        answers.tid.store(hand.tid, Ordering::Relaxed);
         let asked = answers.clone();
         let run = move || repeat(&asked, &hand);
         let spawned = std::thread::Builder::new().name("chorus-watched".to_owned()).spawn(run);
@@ -115,7 +114,6 @@ fn repeat(answers: &Answers, hand: &Hand) {
         tracing::warn!(
             "programs that watch files will not hear of friends' changes: requests have no sender"
         );
-        answers.tid.store(0, Ordering::Relaxed);
         return;
     }
     loop {

@@ -97,6 +97,10 @@ impl Replays {
         }
         let mut inodes = self.tree.0.inodes.lock();
         let ino = inodes.primary(key).ok_or_else(not_found)?;
+        let held = inodes.told(from.0, &String::from_utf8_lossy(from.1));
+        if held.is_some_and(|held| held != ino) {
+            return Err(not_found());
+        }
         inodes.untell(from.0, &String::from_utf8_lossy(from.1));
         inodes.tell(to.0, &String::from_utf8_lossy(to.1), ino);
         Ok(())
