@@ -1,7 +1,8 @@
 //! The kernel's requests, each translated to one word of the tree.
 
 use crate::errno;
-use crate::translate::{cache_flags, caller, dot, empty, how, kind, sized};
+use crate::replay::{Answers, HANDLE};
+use crate::translate::{cache_flags, caller, dot, empty, how, kind, replay_flags, sized};
 use crate::waiting::Waiting;
 use base::Kind;
 use fuser::{
@@ -14,6 +15,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tree::{Changes, How, Stat, Tree};
 
@@ -35,15 +37,17 @@ pub(crate) struct Face {
     uid: u32,
     gid: u32,
     waiting: Waiting,
+    replay: Arc<Answers>,
 }
 
 impl Face {
-    pub(crate) fn new(tree: Tree) -> Face {
+    pub(crate) fn new(tree: Tree, replay: Arc<Answers>) -> Face {
         Face {
             tree,
             uid: rustix::process::getuid().as_raw(),
             gid: rustix::process::getgid().as_raw(),
             waiting: Waiting::default(),
+            replay,
         }
     }
 
@@ -111,7 +115,13 @@ impl Filesystem for Face {
         Ok(())
     }
 
-    fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if self.replay.is_asked_by(req) {
+            return match self.replay.lookup(parent.0, name.as_bytes()) {
+                Ok((stat, false)) => reply.entry(&Duration::ZERO, &self.attr(&stat), Generation(0)),
+                found => self.entry(found.map(|(stat, _)| stat), reply),
+            };
+        }
         self.entry(self.tree.lookup(parent.0, name.as_bytes()), reply);
     }
 
@@ -141,6 +151,9 @@ impl Filesystem for Face {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        if self.replay.is_asked_by(req) {
+            return self.attributes(self.tree.getattr(ino.0), reply);
+        }
         if !self.may_own(req, uid, gid) {
             return reply.error(Errno::EPERM);
         }
@@ -185,27 +198,31 @@ impl Filesystem for Face {
         self.entry(made, reply);
     }
 
-    fn mkdir(
-        &self,
-        _req: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        _umask: u32,
-        reply: ReplyEntry,
-    ) {
+    fn mkdir(&self, req: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, reply: ReplyEntry) {
+        if self.replay.is_asked_by(req) {
+            return self.entry(self.replay.enter(parent.0, name.as_bytes()), reply);
+        }
         self.entry(self.tree.mkdir(parent.0, name.as_bytes(), (mode & 0o777) as u16), reply);
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if self.replay.is_asked_by(req) {
+            return empty(self.replay.remove(parent.0, name.as_bytes()), reply);
+        }
         empty(self.tree.unlink(parent.0, name.as_bytes(), caller(req)), reply);
     }
 
-    fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+    fn rmdir(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        if self.replay.is_asked_by(req) {
+            return empty(self.replay.remove(parent.0, name.as_bytes()), reply);
+        }
         empty(self.tree.rmdir(parent.0, name.as_bytes()), reply);
     }
 
-    fn symlink(&self, _req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
+    fn symlink(&self, req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
+        if self.replay.is_asked_by(req) {
+            return self.entry(self.replay.enter(parent.0, link_name.as_bytes()), reply);
+        }
         match self.tree.symlink(parent.0, link_name.as_bytes(), target.as_os_str().as_bytes()) {
             // What symlink(2) says where there can be none; editors fall back to a lock file.
             Err(error) if error.kind() == Kind::Unsupported => reply.error(Errno::EPERM),
@@ -223,11 +240,14 @@ impl Filesystem for Face {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let (from, to) = (name.as_bytes(), newname.as_bytes());
+        if self.replay.is_asked_by(req) {
+            return empty(self.replay.rename((parent.0, from), (newparent.0, to)), reply);
+        }
         if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
             return reply.error(Errno::EINVAL);
         }
         let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
-        let (from, to) = (name.as_bytes(), newname.as_bytes());
         empty(self.tree.rename(parent.0, from, newparent.0, to, no_replace, caller(req)), reply);
     }
 
@@ -236,6 +256,9 @@ impl Filesystem for Face {
     }
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.replay.is_asked_by(req) {
+            return reply.opened(HANDLE, replay_flags());
+        }
         match self.tree.open(ino.0, how(flags), caller(req)) {
             Ok(opened) => reply.opened(FileHandle(opened.handle), cache_flags(&opened)),
             Err(error) => reply.error(errno::of(&error)),
@@ -252,6 +275,14 @@ impl Filesystem for Face {
         flags: i32,
         reply: ReplyCreate,
     ) {
+        if self.replay.is_asked_by(req) {
+            return match self.replay.enter(parent.0, name.as_bytes()) {
+                Ok(stat) => {
+                    reply.created(&BELIEVED, &self.attr(&stat), Generation(0), HANDLE, replay_flags())
+                }
+                Err(error) => reply.error(errno::of(&error)),
+            };
+        }
         let how = how(OpenFlags(flags));
         match self.tree.create(parent.0, name.as_bytes(), (mode & 0o777) as u16, how, caller(req)) {
             Ok((stat, opened)) => reply.created(

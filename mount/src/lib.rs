@@ -1,12 +1,15 @@
 //! FUSE: translates the kernel's words to the tree's, and nothing else.
 //!
 //! What a name, an open or a save means is the tree's to say; what is here is the translation, the mountpoint's
-//! hygiene, and the one thread that tells the kernel what it must no longer believe.
+//! hygiene, the one thread that tells the kernel what it must no longer believe, and the one that repeats friends'
+//! changes for those who watch.
 
 mod errno;
 mod error;
 mod filesystem;
+mod hand;
 mod mountpoint;
+mod replay;
 mod session;
 mod translate;
 mod waiting;

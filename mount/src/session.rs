@@ -2,22 +2,37 @@
 
 use crate::error::Error;
 use crate::filesystem::Face;
+use crate::hand::Target;
 use crate::mountpoint::{Mountpoint, SOURCE, detach};
+use crate::replay::{Answers, Replaying};
 use fuser::{BackgroundSession, Config, INodeNo, MountOption, Notifier, Session, SessionACL};
+use parking_lot::Mutex;
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tree::{Invalidate, Tree, Watch, WatchEnd};
 
 /// Threads that serve the kernel.
 const THREADS: usize = 3;
+/// How long forgetting a name waits for the replay of another.
+const TURN: Duration = Duration::from_millis(200);
 
 /// How to mount.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MountOptions {
     /// Lets other users of this machine in: for tests that run as several users, never otherwise.
     pub allow_other: bool,
+    /// Wakes programs that watch files (inotify) when a friend changes something.
+    pub wake: bool,
+}
+
+impl Default for MountOptions {
+    fn default() -> MountOptions {
+        MountOptions { allow_other: false, wake: true }
+    }
 }
 
 /// How a mount ended.
@@ -35,6 +50,7 @@ pub struct Mount {
     point: Mountpoint,
     session: Option<BackgroundSession>,
     notifying: Option<(WatchEnd, JoinHandle<()>)>,
+    replaying: Option<Replaying>,
 }
 
 impl Mount {
@@ -48,14 +64,15 @@ impl Mount {
             move |error| Error::Io { what, path, error }
         };
         let below = std::fs::metadata(&point.path).map_err(io("looking at"))?.dev();
-        let session =
-            Session::new(Face::new(tree.clone()), &point.path, &config(options)).map_err(|error| {
-                point.restore();
-                match error.kind() {
-                    std::io::ErrorKind::NotFound => Error::NoFuse(error.to_string()),
-                    _ => Error::Io { what: "mounting on", path: point.path.clone(), error },
-                }
-            })?;
+        let answers = Answers::new(tree.clone());
+        let face = Face::new(tree.clone(), answers.clone());
+        let session = Session::new(face, &point.path, &config(options)).map_err(|error| {
+            point.restore();
+            match error.kind() {
+                std::io::ErrorKind::NotFound => Error::NoFuse(error.to_string()),
+                _ => Error::Io { what: "mounting on", path: point.path.clone(), error },
+            }
+        })?;
         if !point.protect() {
             tracing::debug!("{} belongs to somebody else and stays as it is", point.path.display());
         }
@@ -63,14 +80,22 @@ impl Mount {
         let (watch, end) = tree.watch();
         let notifier = session.notifier();
         let spawned = session.spawn().map_err(io("serving"))?;
-        let mut mount = Mount { tree, point, session: Some(spawned), notifying: None };
-        let thread = std::thread::Builder::new()
-            .name("chorus-notify".to_owned())
-            .spawn(move || notify(&watch, &notifier));
+        let mut mount = Mount { tree, point, session: Some(spawned), notifying: None, replaying: None };
+        let names = Arc::new(Mutex::new(()));
+        let thread = {
+            let (answers, names) = (answers.clone(), names.clone());
+            std::thread::Builder::new()
+                .name("chorus-notify".to_owned())
+                .spawn(move || notify(&watch, &notifier, &answers, &names))
+        };
         let thread =
             thread.map_err(|error| Error::Io { what: "serving", path: mount.point.path.clone(), error })?;
         mount.notifying = Some((end, thread));
-        mount.answers(below)?;
+        let dev = mount.answers(below)?;
+        if options.wake {
+            let target = Target { path: mount.point.path.clone(), dev, names };
+            mount.replaying = Replaying::start(answers, target);
+        }
         Ok(mount)
     }
 
@@ -87,17 +112,21 @@ impl Mount {
     }
 
     // This thread serves nothing, so it may ask.
-    fn answers(&self, below: u64) -> Result<(), Error> {
+    fn answers(&self, below: u64) -> Result<u64, Error> {
         let io = |error| Error::Io { what: "waiting for the mount on", path: self.point.path.clone(), error };
         let seen = std::fs::metadata(&self.point.path).map_err(io)?;
         if seen.dev() == below {
             return Err(io(std::io::Error::other("something else was mounted or unmounted there meanwhile")));
         }
-        Ok(())
+        Ok(seen.dev())
     }
 
     fn end(&mut self) -> Result<Ended, Error> {
         let Some(session) = self.session.take() else { return Ok(Ended::Unmounted) };
+        // What it has open would be in the way.
+        if let Some(replaying) = self.replaying.take() {
+            replaying.stop();
+        }
         self.tree.commit_all();
         let unmounted = rustix::mount::unmount(&self.point.path, rustix::mount::UnmountFlags::empty());
         let ended = match unmounted {
@@ -164,12 +193,17 @@ fn config(options: &MountOptions) -> Config {
     config
 }
 
-// The kernel may hold its own locks until an answer of ours comes; this thread owes none and holds none.
-fn notify(watch: &Watch, notifier: &Notifier) {
+// The kernel may hold its own locks until an answer of ours comes; this thread owes none and holds none. It does
+// not wait inside the kernel for a replay, which is in there itself: were the process killed then, the device would
+// stay open, and neither would ever end.
+fn notify(watch: &Watch, notifier: &Notifier, answers: &Answers, names: &Mutex<()>) {
     while let Some(news) = watch.next() {
-        for one in news {
-            let told = match &one {
-                Invalidate::Name { parent, name } => notifier.inval_entry(INodeNo(*parent), OsStr::new(name)),
+        for one in &news.old {
+            let told = match one {
+                Invalidate::Name { parent, name } => {
+                    let _turn = names.try_lock_for(TURN);
+                    notifier.inval_entry(INodeNo(*parent), OsStr::new(name))
+                }
                 Invalidate::Attr { ino } => notifier.inval_inode(INodeNo(*ino), -1, 0),
                 Invalidate::Content { ino } => notifier.inval_inode(INodeNo(*ino), 0, 0),
             };
@@ -177,5 +211,6 @@ fn notify(watch: &Watch, notifier: &Notifier) {
                 tracing::trace!("{one:?}: {error}");
             }
         }
+        answers.hear(news);
     }
 }

@@ -47,6 +47,11 @@ pub(crate) fn cache_flags(opened: &Opened) -> FopenFlags {
     }
 }
 
+/// What the kernel may do with a file that is opened only so that others hear of it: nothing.
+pub(crate) fn replay_flags() -> FopenFlags {
+    FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
+}
+
 /// Answers without a value.
 pub(crate) fn empty(result: tree::Result<()>, reply: ReplyEmpty) {
     match result {

@@ -124,6 +124,8 @@ pub enum Event {
         name: String,
         /// Whether somebody else did it.
         remote: bool,
+        /// Where the name led.
+        before: Option<Target>,
         /// Where the name leads now.
         after: Option<Oid>,
     },

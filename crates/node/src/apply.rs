@@ -27,6 +27,8 @@ struct Applying {
     edited: BTreeSet<ObjectId>,
     // Texts as they are now: whoever reads them next need not open the document again.
     texts: BTreeMap<ObjectId, (object::Heads, Arc<[u8]>)>,
+    // Of the edited, those whose bytes or names are others now.
+    moved: BTreeSet<ObjectId>,
     manifests: Vec<Manifest>,
     notes: Vec<String>,
 }
@@ -313,6 +315,9 @@ impl Core {
         }
         applying.heads.insert(object, head);
         applying.edited.insert(object);
+        if moved {
+            applying.moved.insert(object);
+        }
         Ok(())
     }
 
@@ -345,7 +350,17 @@ impl Core {
                 if applying.edited.contains(&id) {
                     space.view.edited(id, &head.clock, &mut delta);
                     space.view.extra(id, head.others.clone(), &mut delta);
-                    events.push(Event::Content { oid: Oid { space: *space_id, object: id }, remote });
+                    let oid = Oid { space: *space_id, object: id };
+                    let mut rendered = self.rendered.lock();
+                    match applying.texts.remove(&id) {
+                        Some((heads, text)) => rendered.put(oid, heads, text),
+                        None => rendered.forget(&oid),
+                    }
+                    drop(rendered);
+                    events.push(match applying.moved.contains(&id) {
+                        true => Event::Content { oid, remote },
+                        false => Event::Attr { oid, remote },
+                    });
                 }
                 space.heads.insert(id, head);
             }
@@ -362,15 +377,6 @@ impl Core {
             if let Some(space) = state.space_mut(space_id) {
                 for change in delta.changes.iter().filter_map(|c| c.after.as_ref()) {
                     space.unlinked.remove(&change.target.object);
-                }
-            }
-        }
-        for event in &events {
-            if let Event::Content { oid, .. } = event {
-                let mut rendered = self.rendered.lock();
-                match applying.texts.remove(&oid.object) {
-                    Some((heads, text)) => rendered.put(*oid, heads, text),
-                    None => rendered.forget(oid),
                 }
             }
         }

@@ -308,6 +308,7 @@ pub(crate) fn name_events(space: &SpaceId, delta: &Delta, remote: bool) -> Vec<E
             room: Oid { space: *space, object: change.room },
             name: change.name.to_string(),
             remote,
+            before: change.before.as_ref().map(|shown| leads(space, shown)),
             after: change.after.as_ref().map(|shown| leads(space, shown).oid()),
         })
         .collect()

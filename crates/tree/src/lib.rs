@@ -6,6 +6,7 @@
 //!
 //! The promise it keeps: a save never loses a friend's words, and never doubles one's own.
 
+mod answer;
 mod attr;
 mod backup;
 mod change;
@@ -18,7 +19,9 @@ mod idle;
 mod inode;
 mod memory;
 mod open;
+mod pending;
 mod process;
+mod replay;
 mod scratch;
 mod symlink;
 mod tree;
@@ -29,7 +32,8 @@ pub use error::{Error, Result};
 pub use handle::{Caching, How, Opened};
 pub use inode::ROOT;
 pub use process::{Caller, ProcessKey};
+pub use replay::{Act, Replay, Replays, Spot};
 pub use scratch::is_scratch;
 pub use symlink::is_contained;
 pub use tree::{Entry, Sort, Stat, Tree};
-pub use watch::{Invalidate, Watch, WatchEnd};
+pub use watch::{Invalidate, News, Watch, WatchEnd};

@@ -302,7 +302,7 @@ impl Tree {
         }
     }
 
-    fn stat_object(&self, ino: u64, oid: Oid, attr: &Attr) -> Result<Stat> {
+    pub(crate) fn stat_object(&self, ino: u64, oid: Oid, attr: &Attr) -> Result<Stat> {
         let (sort, perm) = match attr.what {
             What::Room => (Sort::Room, attr.perm),
             What::Link => (Sort::Link, 0o777),
@@ -379,7 +379,7 @@ impl Tree {
     }
 }
 
-fn key_of_found(room: Oid, found: &Found) -> Key {
+pub(crate) fn key_of_found(room: Oid, found: &Found) -> Key {
     match (found.target, found.version) {
         (Target::LinkTo(to), _) => Key::Way { room, to },
         (Target::Object(oid), Some(hash)) => Key::Version(oid, hash),

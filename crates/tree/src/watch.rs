@@ -1,10 +1,11 @@
 //! What a face must drop from its caches, and when.
 
 use crate::inode::Key;
+use crate::pending::Touch;
 use crate::tree::Tree;
 use base::Oid;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use node::Event;
+use node::{Event, Target, What};
 use std::sync::atomic::Ordering;
 
 /// Something a face may have cached is old.
@@ -27,6 +28,26 @@ pub enum Invalidate {
         /// The number.
         ino: u64,
     },
+}
+
+/// What is new.
+#[derive(Debug, Default)]
+pub struct News {
+    /// What the face must drop.
+    pub old: Vec<Invalidate>,
+    /// What others did, for those who watch.
+    pub(crate) heard: Vec<Heard>,
+}
+
+/// Something others did.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// A name leads elsewhere.
+    Name { room: Oid, name: String, before: Option<Target>, after: Option<Oid> },
+    /// An object changed.
+    Object { oid: Oid, touch: Touch },
+    /// So much that it is only known where.
+    Much { room: Oid },
 }
 
 /// Listens to what becomes old. For one thread of a face, which serves no requests.
@@ -65,6 +86,10 @@ impl Tree {
         vec![Invalidate::Content { ino }]
     }
 
+    fn is_room(&self, oid: Oid) -> bool {
+        self.0.node.attr(oid).is_ok_and(|attr| attr.what == What::Room)
+    }
+
     /// Tells the faces; never waits.
     pub(crate) fn notice(&self, notice: Invalidate) {
         if self.0.notices.0.try_send(notice).is_err() {
@@ -75,11 +100,11 @@ impl Tree {
 
 impl Watch {
     /// Waits for what comes next. None: the watch was ended, or the node stopped.
-    pub fn next(&self) -> Option<Vec<Invalidate>> {
+    pub fn next(&self) -> Option<News> {
         let notices = &self.tree.0.notices.1;
         let mut out = select! {
             recv(self.events) -> event => self.of_event(event.ok()?),
-            recv(notices) -> notice => vec![notice.ok()?],
+            recv(notices) -> notice => self.of_notice(notice.ok()?),
             recv(self.ended) -> _ => return None,
         };
         if self.tree.0.behind.swap(false, Ordering::Relaxed) {
@@ -88,26 +113,48 @@ impl Watch {
         Some(out)
     }
 
-    fn of_event(&self, event: Event) -> Vec<Invalidate> {
+    fn of_event(&self, event: Event) -> News {
         match event {
-            Event::Name { room, name, remote, after } => self.of_name(room, name, remote, after),
-            Event::Content { oid, remote: true } => self.tree.outdated(oid),
+            Event::Name { room, name, remote, before, after } => {
+                let old = self.of_name(room, &name, remote, after);
+                let heard = remote.then_some(Heard::Name { room, name, before, after });
+                News { old, heard: heard.into_iter().collect() }
+            }
+            Event::Content { oid, remote: true } => News {
+                old: self.tree.outdated(oid),
+                heard: vec![Heard::Object { oid, touch: Touch::Content }],
+            },
             Event::Attr { oid, remote: true } => {
                 let ino = self.tree.0.inodes.lock().primary(&Key::Object(oid));
-                ino.map(|ino| Invalidate::Attr { ino }).into_iter().collect()
+                let old = ino.map(|ino| Invalidate::Attr { ino }).into_iter().collect();
+                News { old, heard: vec![Heard::Object { oid, touch: Touch::Attr }] }
             }
             // What was done through a face, that face knows.
-            Event::Content { .. } | Event::Attr { .. } => Vec::new(),
+            Event::Content { .. } | Event::Attr { .. } => News::default(),
             Event::Behind => self.everything(),
         }
     }
 
-    fn of_name(&self, room: Oid, name: String, remote: bool, after: Option<Oid>) -> Vec<Invalidate> {
+    // A save in which a friend's words were merged: nobody has written what the file shows now.
+    fn of_notice(&self, notice: Invalidate) -> News {
+        let key = match &notice {
+            Invalidate::Content { ino } => self.tree.key_of(*ino).ok(),
+            Invalidate::Name { parent, name } => self.tree.find(*parent, name.as_bytes()).ok(),
+            Invalidate::Attr { .. } => None,
+        };
+        let heard = match key {
+            Some(Key::Object(oid)) => vec![Heard::Object { oid, touch: Touch::Content }],
+            _ => Vec::new(),
+        };
+        News { old: vec![notice], heard }
+    }
+
+    fn of_name(&self, room: Oid, name: &str, remote: bool, after: Option<Oid>) -> Vec<Invalidate> {
         let (parent, told) = {
             let inodes = self.tree.0.inodes.lock();
             let Some(parent) = inodes.primary(&Key::Object(room)) else { return Vec::new() };
             let told =
-                inodes.told(parent, &name).and_then(|ino| inodes.get(ino)).map(|inode| inode.key.clone());
+                inodes.told(parent, name).and_then(|ino| inodes.get(ino)).map(|inode| inode.key.clone());
             (parent, told)
         };
         let mut out = Vec::new();
@@ -115,8 +162,8 @@ impl Watch {
             out.push(Invalidate::Attr { ino: parent });
         }
         let same = told == after.map(Key::Object);
-        if told.is_some() && !same && self.is_wrong(parent, &name) {
-            out.push(Invalidate::Name { parent, name });
+        if told.is_some() && !same && self.is_wrong(parent, name) {
+            out.push(Invalidate::Name { parent, name: name.to_owned() });
         }
         out
     }
@@ -136,12 +183,41 @@ impl Watch {
         true
     }
 
-    fn everything(&self) -> Vec<Invalidate> {
+    fn everything(&self) -> News {
         let (names, inos) = self.tree.0.inodes.lock().everything();
-        let wrong = names.into_iter().filter(|(parent, name)| self.is_wrong(*parent, name));
-        let mut out: Vec<_> =
-            wrong.map(|(parent, name)| Invalidate::Name { parent, name: name.to_string() }).collect();
-        out.extend(inos.into_iter().map(|ino| Invalidate::Content { ino }));
+        let mut out = News::default();
+        for (parent, name) in names {
+            let believed = {
+                let inodes = self.tree.0.inodes.lock();
+                let ino = inodes.told(parent, &name);
+                ino.and_then(|ino| inodes.get(ino)).map(|inode| inode.key.clone())
+            };
+            if !self.is_wrong(parent, &name) {
+                continue;
+            }
+            out.heard.extend(self.was(parent, &name, believed));
+            out.old.push(Invalidate::Name { parent, name: name.to_string() });
+        }
+        for ino in &inos {
+            // Which of its names are new nobody can say any more.
+            let room = self.tree.room_of(*ino).ok().filter(|oid| self.tree.is_room(*oid));
+            out.heard.extend(room.map(|room| Heard::Much { room }));
+        }
+        out.old.extend(inos.into_iter().map(|ino| Invalidate::Content { ino }));
         out
+    }
+
+    fn was(&self, parent: u64, name: &str, believed: Option<Key>) -> Option<Heard> {
+        let room = self.tree.room_of(parent).ok()?;
+        let before = match believed? {
+            Key::Object(oid) | Key::Version(oid, _) => Target::Object(oid),
+            Key::Way { to, .. } => Target::LinkTo(to),
+            Key::Control(_) => return None,
+        };
+        let after = match self.tree.find(parent, name.as_bytes()) {
+            Ok(Key::Object(oid)) => Some(oid),
+            _ => None,
+        };
+        Some(Heard::Name { room, name: name.to_owned(), before: Some(before), after })
     }
 }

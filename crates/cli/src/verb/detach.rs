@@ -56,6 +56,9 @@ fn start(home: &Home, args: &Args, mountpoint: Option<&Path>, log: File) -> Resu
     for address in &args.listen {
         command.arg("--listen").arg(address);
     }
+    if args.no_wake {
+        command.arg("--no-wake");
+    }
     match mountpoint {
         Some(at) => command.arg("--").arg(at),
         None => command.arg("--no-mount"),

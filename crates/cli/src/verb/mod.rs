@@ -134,6 +134,7 @@ mod tests {
         for args in [
             "up",
             "up /tmp/x --detach",
+            "up /tmp/x --no-wake",
             "up --no-mount --listen /ip4/127.0.0.1/tcp/0 --listen /ip4/127.0.0.1/udp/0/quic-v1",
             "--home /tmp/h status --json",
             "status",

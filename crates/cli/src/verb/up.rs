@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// Run without a mount
     #[arg(long)]
     pub(crate) no_mount: bool,
+    /// Do not wake programs that watch files (inotify) when a friend changes something
+    #[arg(long, conflicts_with = "no_mount")]
+    pub(crate) no_wake: bool,
     /// Listen here instead of at the port chosen at the first start (may be repeated)
     #[arg(long, value_name = "MULTIADDR")]
     pub(crate) listen: Vec<String>,
@@ -60,7 +63,8 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
         listen: args.listen.clone(),
         network: true,
     })?;
-    match open_faces(home, &node, mountpoint, stop) {
+    let options = mount::MountOptions { wake: !args.no_wake, ..Default::default() };
+    match open_faces(home, &node, mountpoint, &options, stop) {
         Ok((mount, mountpoint)) => {
             let ended = announce(home, &node, mountpoint.as_deref(), args.json).map(|()| wait(&endings));
             let ending = ended.unwrap_or(Ending::Signal);
@@ -75,11 +79,17 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
 
 type Faces = (Option<Mount>, Option<PathBuf>);
 
-fn open_faces(home: &Home, node: &Node, at: Option<PathBuf>, stop: Sender<Ending>) -> Result<Faces, Failure> {
+fn open_faces(
+    home: &Home,
+    node: &Node,
+    at: Option<PathBuf>,
+    options: &mount::MountOptions,
+    stop: Sender<Ending>,
+) -> Result<Faces, Failure> {
     let mount = match &at {
         Some(at) => {
             let tree = tree::Tree::new(node.clone()).map_err(|e| Failure::of(e.kind(), e.to_string()))?;
-            Some(Mount::start(tree, at, &mount::MountOptions { allow_other: false })?)
+            Some(Mount::start(tree, at, options)?)
         }
         None => None,
     };
