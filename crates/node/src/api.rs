@@ -1,5 +1,6 @@
 //! The plain values that go in and out of a node.
 
+use crate::local::{Owner, Special};
 use base::{DeviceId, Hash, Oid, PersonId, SpaceId};
 use std::fs::File;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub enum What {
     Blob,
     /// A symlink.
     Link,
+    /// A pipe, a socket or a device: of this device alone.
+    Special(Special),
     /// An object of a type this version does not know: shown, not written.
     Other,
 }
@@ -46,6 +49,14 @@ pub struct Attr {
     pub mine: bool,
     /// Whether this person may change it.
     pub writable: bool,
+    /// When anything of it last changed here.
+    pub ctime: SystemTime,
+    /// When it was last read here.
+    pub atime: SystemTime,
+    /// Who owns it here.
+    pub owner: Owner,
+    /// Its set-id and sticky bits here, within 07000.
+    pub special_bits: u16,
 }
 
 /// Where a name leads.

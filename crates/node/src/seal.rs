@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::home::random_bytes;
 use crate::link::ToLink;
-use crate::record::{self, EntryRecord, LocalRecord, PendingChange};
+use crate::record::{self, EntryRecord, PendingChange};
 use crate::state::{Space, State};
 use crate::steps::{born_of, door_record, here, newborn_head};
 use base::{Entry, EntryKind, EpochId, Hash, Header, Kind, ObjectId, Oid, Run, SpaceId, SpaceTag, limit};
@@ -211,8 +211,7 @@ impl Core {
                 put_birth(&mut batch, tag, &newborn.birth, &mut head);
             }
             batch.put(record::head_key(tag, &newborn.birth.id), record::to_bytes(&head.to_record()));
-            let local = LocalRecord { mtime: head.mtime };
-            batch.put(record::local_key(tag, &newborn.birth.id), record::to_bytes(&local));
+            batch.put(record::local_key(tag, &newborn.birth.id), record::to_bytes(&head.to_local()));
             batch.remove(record::newborn_key(tag, &newborn.birth.id));
             heads.push((newborn.birth.clone(), head));
         }
@@ -237,7 +236,7 @@ impl Core {
         let shown = state.spaces.get(tag).and_then(|s| s.heads.get(&newborn.birth.id));
         match shown {
             Some(shown) if shown.edited => shown.clone(),
-            Some(shown) => Head { mtime: shown.mtime, ..newborn_head(newborn, self.device) },
+            Some(shown) => Head { mtime: shown.mtime, ..newborn_head(newborn, self.device) }.local_of(shown),
             None => newborn_head(newborn, self.device),
         }
     }
@@ -406,9 +405,10 @@ impl Core {
                 space.pending.gones.remove(&(room.id, id));
                 space.view.door(room.id, id, door, &mut delta);
             }
-            let mtime = space.heads.get(&room.id).map(|h| h.mtime);
             let mut head = room.head;
-            head.mtime = mtime.unwrap_or(head.mtime);
+            if let Some(shown) = space.heads.get(&room.id) {
+                head = Head { mtime: shown.mtime, ..head }.local_of(shown);
+            }
             space.heads.insert(room.id, head);
         }
         let events: Vec<Event> = crate::steps::name_events(&space.id, &delta, false);

@@ -136,7 +136,11 @@ impl Core {
                 newborn.stored = !newborn.open;
                 let id = newborn.birth.id;
                 space.view.born(id, born_of(&newborn.birth), delta);
-                space.heads.insert(id, newborn_head(&newborn, self.device));
+                let mut head = newborn_head(&newborn, self.device);
+                if let Some(shown) = space.heads.get(&id) {
+                    head = Head { mtime: shown.mtime, ..head }.local_of(shown);
+                }
+                space.heads.insert(id, head);
                 if !newborn.open && !newborn.local {
                     space.pending.since.get_or_insert_with(Instant::now);
                 }
@@ -156,25 +160,28 @@ impl Core {
                     space.unlinked.remove(&object);
                 }
                 space.view.door(room, id, door, delta);
+                touch_target(space, room, id);
                 space.pending.doors.insert((room, id), PendingAdd { local });
                 if !local {
                     space.pending.since.get_or_insert_with(Instant::now);
                 }
-                touch_room(space, &room);
+                touch_room(space, &room, self.device);
             }
             Step::Cancel { room, id } => {
+                touch_target(space, room, id);
                 space.view.forget_door(room, id, delta);
                 space.pending.doors.remove(&(room, id));
-                touch_room(space, &room);
+                touch_room(space, &room, self.device);
             }
             Step::Gone { room, id, gone } => {
+                touch_target(space, room, id);
                 if let Some(mut door) = space.view.door_state(room, id).cloned() {
                     door.gone.push(gone.clone());
                     space.view.door(room, id, door, delta);
                 }
                 space.pending.gones.entry((room, id)).or_default().push(gone);
                 space.pending.since.get_or_insert_with(Instant::now);
-                touch_room(space, &room);
+                touch_room(space, &room, self.device);
             }
             Step::Redirect { room, id, was, gone } => {
                 if let Some(gones) = space.pending.gones.get_mut(&(room, id)) {
@@ -239,10 +246,20 @@ fn put_pending_door(
 }
 
 // A room's time is that of its last change of names.
-fn touch_room(space: &mut Space, room: &ObjectId) {
+fn touch_room(space: &mut Space, room: &ObjectId, device: base::DeviceId) {
     let now = crate::clock::now_ns();
+    space.root_head(room, device);
     if let Some(head) = space.heads.get_mut(room) {
         head.mtime = now;
+        head.ctime = Some(now);
+    }
+}
+
+// What a name leads to changes with it.
+fn touch_target(space: &mut Space, room: ObjectId, id: DoorId) {
+    let target = space.view.door_state(room, id).and_then(|door| here(&door.target));
+    if let Some(object) = target {
+        space.touch(&object, crate::clock::now_ns());
     }
 }
 
@@ -267,6 +284,7 @@ pub(crate) fn newborn_head(newborn: &Newborn, author: base::DeviceId) -> Head {
     let birth = &newborn.birth;
     let mtime = birth.meta.mtime.unwrap_or_else(crate::clock::now_ns);
     let mut head = Head::new(birth.kind, author, mtime);
+    head.ctime = Some(crate::clock::now_ns());
     head.perm = birth.meta.perm;
     set_content(&mut head, &birth.content);
     if let Some(bulk) = newborn.bulk {

@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// The background half of --detach
     #[arg(long, hide = true, conflicts_with = "detach")]
     pub(crate) session: bool,
+    /// Let other users of this machine in, as far as permissions go: for tests that run as several
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    pub(crate) allow_other: bool,
 }
 
 /// How long the last answer may take to reach the program that asked the node to stop.
@@ -60,7 +63,8 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
         listen: args.listen.clone(),
         network: true,
     })?;
-    match open_faces(home, &node, mountpoint, stop) {
+    let options = mount::MountOptions { allow_other: args.allow_other };
+    match open_faces(home, &node, mountpoint, &options, stop) {
         Ok((mount, mountpoint)) => {
             let ended = announce(home, &node, mountpoint.as_deref(), args.json).map(|()| wait(&endings));
             let ending = ended.unwrap_or(Ending::Signal);
@@ -75,11 +79,17 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
 
 type Faces = (Option<Mount>, Option<PathBuf>);
 
-fn open_faces(home: &Home, node: &Node, at: Option<PathBuf>, stop: Sender<Ending>) -> Result<Faces, Failure> {
+fn open_faces(
+    home: &Home,
+    node: &Node,
+    at: Option<PathBuf>,
+    options: &mount::MountOptions,
+    stop: Sender<Ending>,
+) -> Result<Faces, Failure> {
     let mount = match &at {
         Some(at) => {
             let tree = tree::Tree::new(node.clone()).map_err(|e| Failure::of(e.kind(), e.to_string()))?;
-            Some(Mount::start(tree, at, &mount::MountOptions { allow_other: false })?)
+            Some(Mount::start(tree, at, options)?)
         }
         None => None,
     };
