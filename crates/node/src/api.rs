@@ -39,7 +39,7 @@ pub struct Attr {
     pub mtime: SystemTime,
     /// Permission bits within 0777.
     pub perm: u16,
-    /// Doors that lead to it.
+    /// Doors that lead to it; for a room also what is above and below it, as POSIX counts.
     pub links: u32,
     /// The newest version.
     pub version: Version,

@@ -36,7 +36,7 @@ impl Core {
             size: head.size,
             mtime: clock::from_ns(head.mtime),
             perm: head.perm(),
-            links: if what == What::Room { 1 } else { space.view.links(oid.object) as u32 },
+            links: links(space, oid, what),
             version: head.heads.clone(),
             local: newborn.is_some_and(|n| n.local),
             mine: self.is_mine(&state, oid, head),
@@ -356,7 +356,7 @@ fn empty_root(space: &Space) -> Attr {
         size: 0,
         mtime: clock::from_ns(space.since),
         perm: 0o755,
-        links: 1,
+        links: 2 + space.view.rooms_in(space.id.root()) as u32,
         version: Version::default(),
         local: false,
         mine: true,
@@ -366,6 +366,15 @@ fn empty_root(space: &Space) -> Attr {
         owner: Owner::default(),
         special_bits: 0,
     }
+}
+
+// As everywhere: a room is named where it is, by itself, and by each room in it.
+fn links(space: &Space, oid: &Oid, what: What) -> u32 {
+    let links = match what {
+        What::Room => 2 + space.view.rooms_in(oid.object),
+        _ => space.view.links(oid.object),
+    };
+    u32::try_from(links).unwrap_or(u32::MAX)
 }
 
 fn what_of(head: &crate::head::Head) -> What {

@@ -74,7 +74,7 @@ pub struct Stat {
     pub atime: SystemTime,
     /// Permission, set-id and sticky bits, within 07777.
     pub perm: u16,
-    /// Names that lead to it; 1 for a room, whose rooms are not counted.
+    /// Names that lead to it; for a room, 2 and one for each room in it.
     pub links: u32,
     /// Who owns it.
     pub owner: Owner,
@@ -334,7 +334,7 @@ impl Tree {
             What::Link if !attr.mine => self.link_text(ino, oid, false)?.len() as u64,
             _ => attr.size,
         };
-        let links = if sort == Sort::Room { 1 } else { attr.links.max(1) };
+        let links = attr.links.max(1);
         let perm = (perm & 0o777) | (attr.special_bits & 0o7000);
         let (ctime, atime, owner) = (attr.ctime, attr.atime, attr.owner);
         Ok(Stat { ino, sort, size, mtime: attr.mtime, ctime, atime, perm, links, owner })
