@@ -214,7 +214,8 @@ impl View {
         }
     }
 
-    fn is_directory(&self, shown: &Shown) -> bool {
+    /// Whether a name is a room itself, not a way to one.
+    pub(super) fn is_directory(&self, shown: &Shown) -> bool {
         let here = door::here(&shown.target).is_some_and(|target| self.is_room(target));
         shown.how == How::Elsewhere || shown.how == How::Place && here
     }
