@@ -1,7 +1,9 @@
 //! Values of the kernel's as values of the tree's, and answers back.
 
 use crate::errno;
-use fuser::{Errno, FileType, FopenFlags, OpenAccMode, OpenFlags, ReplyEmpty, ReplyXattr, Request, TimeOrNow};
+use fuser::{
+    Errno, FileType, FopenFlags, OpenAccMode, OpenFlags, ReplyEmpty, ReplyXattr, Request, TimeOrNow,
+};
 use rustix::fs::OFlags;
 use std::time::SystemTime;
 use tree::{Allocate, Caching, Caller, How, Opened, Sort, Special, Stat};

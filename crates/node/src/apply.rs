@@ -177,9 +177,8 @@ impl Core {
             return Ok(());
         }
         let now = clock::now_ns();
-        let mut head =
-            Head::new(birth.kind, entry.header().log.device, birth.meta.mtime.unwrap_or(now));
-        head.ctime = Some(now);
+        let mut head = Head::new(birth.kind, entry.header().log.device, birth.meta.mtime.unwrap_or(now));
+        (head.ctime, head.atime) = (Some(now), Some(now));
         // What this device knew of it before the index was made again.
         if let Some(local) = self.stored_local(&Oid { space: *space, object: birth.id })? {
             head.set_local(local);

@@ -206,10 +206,7 @@ impl Core {
         if let Times::Set(mtime) = times {
             head.mtime = mtime;
         }
-        batch.put(
-            record::local_key(&oid.space.tag(), &oid.object),
-            record::to_bytes(&head.to_local()),
-        );
+        batch.put(record::local_key(&oid.space.tag(), &oid.object), record::to_bytes(&head.to_local()));
         let ticket = self.store.defer(batch)?;
         let idle = {
             let mut state = self.state.write();

@@ -37,7 +37,14 @@ impl Core {
         self.give_birth(room, name, birth, false, false)
     }
 
-    pub(crate) fn give_birth(&self, room: Oid, name: &str, birth: Birth, open: bool, local: bool) -> Result<Oid> {
+    pub(crate) fn give_birth(
+        &self,
+        room: Oid,
+        name: &str,
+        birth: Birth,
+        open: bool,
+        local: bool,
+    ) -> Result<Oid> {
         let id = birth.id;
         let newborn = Newborn { birth, bulk: None, local, open, stored: false };
         let steps = self.with_space(&room.space, |space| {

@@ -284,7 +284,8 @@ pub(crate) fn newborn_head(newborn: &Newborn, author: base::DeviceId) -> Head {
     let birth = &newborn.birth;
     let mtime = birth.meta.mtime.unwrap_or_else(crate::clock::now_ns);
     let mut head = Head::new(birth.kind, author, mtime);
-    head.ctime = Some(crate::clock::now_ns());
+    let now = crate::clock::now_ns();
+    (head.ctime, head.atime) = (Some(now), Some(now));
     head.perm = birth.meta.perm;
     set_content(&mut head, &birth.content);
     if let Some(bulk) = newborn.bulk {

@@ -209,13 +209,7 @@ impl WorkingCopy {
     }
 
     /// Makes zeros of a range, as far as there are bytes. True: the copy was unchanged until now.
-    pub(crate) fn punch(
-        &self,
-        from: u64,
-        len: u64,
-        writer: Option<ProcessKey>,
-        node: &Node,
-    ) -> Result<bool> {
+    pub(crate) fn punch(&self, from: u64, len: u64, writer: Option<ProcessKey>, node: &Node) -> Result<bool> {
         let mut state = self.state.lock();
         state.fetch(node)?;
         state.content.punch(from, len, &|| Ok(node.scratch()?))?;
