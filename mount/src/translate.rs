@@ -5,7 +5,7 @@ use fuser::{
     Errno, FileType, FopenFlags, OpenAccMode, OpenFlags, ReplyEmpty, ReplyXattr, Request, TimeOrNow,
 };
 use rustix::fs::OFlags;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tree::{Allocate, Caching, Caller, How, Opened, Sort, Special, Stat};
 
 /// Who asks.
@@ -63,7 +63,11 @@ pub(crate) fn allocation(mode: i32) -> Option<Allocate> {
 /// A time to set.
 pub(crate) fn time(time: TimeOrNow) -> SystemTime {
     match time {
-        TimeOrNow::SpecificTime(time) => time,
+        TimeOrNow::SpecificTime(time) => match SystemTime::UNIX_EPOCH.duration_since(time) {
+            // fuser counts the nanoseconds of a time before 1970 backwards; the kernel never does.
+            Ok(before) => time + 2 * Duration::from_nanos(before.subsec_nanos().into()),
+            Err(_) => time,
+        },
         TimeOrNow::Now => SystemTime::now(),
     }
 }

@@ -267,7 +267,9 @@ impl Space {
     /// Makes the head that a root gets with its first change, if this is the root and it has none.
     pub(crate) fn root_head(&mut self, object: &ObjectId, device: base::DeviceId) {
         if *object == self.id.root() && !self.heads.contains_key(object) {
-            self.heads.insert(*object, Head::new(Type::Room, device, self.since));
+            let mut head = Head::new(Type::Room, device, self.since);
+            head.atime = Some(self.since);
+            self.heads.insert(*object, head);
         }
     }
 

@@ -386,6 +386,7 @@ impl Core {
             batch.append(journal);
             put_changes(batch, tag, &room, &mut head, doc, std::slice::from_ref(&change.change));
             batch.put(record::head_key(tag, &room), record::to_bytes(&head.to_record()));
+            batch.put(record::local_key(tag, &room), record::to_bytes(&head.to_local()));
             made.push(RoomChange { id: room, change: change.change, head, doors });
         }
         Ok((made, more))
