@@ -186,8 +186,7 @@ impl Core {
         head.perm = birth.meta.perm;
         set_content(&mut head, &birth.content);
         put_birth(batch, &tag, &birth, &mut head);
-        batch.put(record::head_key(&tag, &birth.id), record::to_bytes(&head.to_record()));
-        batch.put(record::local_key(&tag, &birth.id), record::to_bytes(&head.to_local()));
+        head.put(batch, &tag, &birth.id);
         if let Content::Manifest(manifest) = &birth.content
             && manifest.is_plain()
         {
@@ -277,8 +276,7 @@ impl Core {
             (None, None) if moved => head.mtime = clock::now_ns(),
             (None, None) => {}
         }
-        batch.put(record::head_key(&tag, &object), record::to_bytes(&head.to_record()));
-        batch.put(record::local_key(&tag, &object), record::to_bytes(&head.to_local()));
+        head.put(batch, &tag, &object);
         for version in doc.versions() {
             if let Content::Manifest(manifest) = &version.content
                 && manifest.is_plain()

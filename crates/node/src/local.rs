@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::record::{self, LocalRecord, NodeRecord, OwnRecord, XattrRecord};
 use crate::state::{Newborn, Space};
-use base::{Kind, ObjectId, Oid, limit};
+use base::{Kind, ObjectId, Oid, SpaceTag, limit};
 use object::{Birth, Content, Meta, Type};
 use std::time::SystemTime;
 use store::Batch;
@@ -59,6 +59,12 @@ impl Head {
     /// What is stored of what only this device knows.
     pub(crate) fn to_local(&self) -> LocalRecord {
         LocalRecord { mtime: self.mtime, ctime: self.ctime, atime: self.atime, own: self.own.clone() }
+    }
+
+    /// Stores what the index and this device know of an object.
+    pub(crate) fn put(&self, batch: &mut Batch, tag: &SpaceTag, object: &ObjectId) {
+        batch.put(record::head_key(tag, object), record::to_bytes(&self.to_record()));
+        batch.put(record::local_key(tag, object), record::to_bytes(&self.to_local()));
     }
 
     /// Takes back what was stored, the shown time included.
@@ -176,10 +182,11 @@ impl Core {
             let state = self.state.read();
             state.space(&oid.space).and_then(|s| s.heads.get(&oid.object)).is_some_and(due)
         };
-        if is_due && let Some(space) = self.state.write().space_mut(&oid.space) {
-            if let Some(head) = space.heads.get_mut(&oid.object) {
-                head.atime = Some(now);
-            }
+        if is_due
+            && let Some(space) = self.state.write().space_mut(&oid.space)
+            && let Some(head) = space.heads.get_mut(&oid.object)
+        {
+            head.atime = Some(now);
         }
     }
 

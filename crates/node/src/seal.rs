@@ -210,8 +210,7 @@ impl Core {
             if !head.edited {
                 put_birth(&mut batch, tag, &newborn.birth, &mut head);
             }
-            batch.put(record::head_key(tag, &newborn.birth.id), record::to_bytes(&head.to_record()));
-            batch.put(record::local_key(tag, &newborn.birth.id), record::to_bytes(&head.to_local()));
+            head.put(&mut batch, tag, &newborn.birth.id);
             batch.remove(record::newborn_key(tag, &newborn.birth.id));
             heads.push((newborn.birth.clone(), head));
         }
@@ -385,8 +384,7 @@ impl Core {
             let doc = self.doc(writer, &oid)?;
             batch.append(journal);
             put_changes(batch, tag, &room, &mut head, doc, std::slice::from_ref(&change.change));
-            batch.put(record::head_key(tag, &room), record::to_bytes(&head.to_record()));
-            batch.put(record::local_key(tag, &room), record::to_bytes(&head.to_local()));
+            head.put(&mut batch, tag, &room);
             made.push(RoomChange { id: room, change: change.change, head, doors });
         }
         Ok((made, more))
