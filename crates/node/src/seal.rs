@@ -384,7 +384,7 @@ impl Core {
             let doc = self.doc(writer, &oid)?;
             batch.append(journal);
             put_changes(batch, tag, &room, &mut head, doc, std::slice::from_ref(&change.change));
-            head.put(&mut batch, tag, &room);
+            head.put(batch, tag, &room);
             made.push(RoomChange { id: room, change: change.change, head, doors });
         }
         Ok((made, more))
