@@ -4,7 +4,7 @@ CARGO ?= cargo
 MOUNT ?=
 THREADS ?= 2
 
-.PHONY: help run build test check fmt clippy deny advisories unit system demo bench torture clean-mounts
+.PHONY: help run build test check fmt clippy deny advisories unit system demo bench torture posix clean-mounts
 
 help:
 	@echo "make run         build, start the node, mount on ~/Chorus (MOUNT=DIR: elsewhere)"
@@ -12,6 +12,7 @@ help:
 	@echo "make demo        two nodes on this machine, edits apart, the merged file"
 	@echo "make bench       measure, beside bindfs, sshfs and the disk below"
 	@echo "make torture     kill -9, long (ROUNDS=50)"
+	@echo "make posix       file system test suites on a mount, long (FSX=100000 operations)"
 	@echo "make advisories  known holes in dependencies (needs the network)"
 	@echo "make clean-mounts  remove mounts that a killed node left behind"
 
@@ -68,6 +69,12 @@ bench:
 ROUNDS ?= 50
 torture: build
 	CHORUS_TORTURE=$(ROUNDS) $(CARGO) test -p chorus-tests --locked $(AS_ROOT) --test crash -- --test-threads=1 --nocapture
+
+# What others wrote to try file systems with; needs root.
+FSX ?= 100000
+posix: build
+	@.ci/prepare posix
+	FSX=$(FSX) tests/posix.sh target/debug/chorus target/tools/bin
 
 clean-mounts:
 	@grep -E ' fuse\.chorus |^chorus ' /proc/self/mounts | cut -d' ' -f2 | while read -r at; do \

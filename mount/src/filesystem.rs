@@ -2,14 +2,16 @@
 
 use crate::errno;
 use crate::replay::{Answers, HANDLE};
-use crate::translate::{cache_flags, caller, dot, empty, how, kind, replay_flags, sized};
+use crate::translate::{
+    allocation, cache_flags, caller, device, dot, empty, how, kind, replay_flags, sized, special, time,
+};
 use crate::waiting::Waiting;
 use base::Kind;
 use fuser::{
-    AccessFlags, BsdFileFlags, Errno, FileAttr, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite,
-    ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, Filesystem, FopenFlags,
+    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::io;
@@ -17,7 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tree::{Changes, How, Stat, Tree};
+use tree::{Changes, How, Owner, Stat, Tree};
 
 /// How long the kernel may believe names and attributes: it is told when they change.
 const BELIEVED: Duration = Duration::from_secs(300);
@@ -30,6 +32,11 @@ const BLOCK: u64 = 4096;
 /// XATTR_CREATE and XATTR_REPLACE of setxattr(2).
 const XATTR_CREATE: i32 = 1;
 const XATTR_REPLACE: i32 = 2;
+/// SEEK_DATA and SEEK_HOLE of lseek(2).
+const SEEK_DATA: i32 = 3;
+const SEEK_HOLE: i32 = 4;
+/// Bytes copied by one request.
+const COPIED: u64 = 16 << 20;
 
 /// The tree as the kernel asks for it.
 pub(crate) struct Face {
@@ -56,16 +63,16 @@ impl Face {
             ino: INodeNo(stat.ino),
             size: stat.size,
             blocks: stat.size.div_ceil(512),
-            atime: stat.mtime,
+            atime: stat.atime,
             mtime: stat.mtime,
-            ctime: stat.mtime,
+            ctime: stat.ctime,
             crtime: stat.mtime,
             kind: kind(stat.sort),
             perm: stat.perm,
             nlink: stat.links,
-            uid: self.uid,
-            gid: self.gid,
-            rdev: 0,
+            uid: stat.owner.uid.unwrap_or(self.uid),
+            gid: stat.owner.gid.unwrap_or(self.gid),
+            rdev: device(stat.sort),
             blksize: BLOCK as u32,
             flags: 0,
         }
@@ -85,11 +92,15 @@ impl Face {
         }
     }
 
-    // Owners are not kept: everything belongs to whoever mounted. Setting that owner again is no change; the
-    // superuser, who unpacks what others owned, is not bothered.
-    fn may_own(&self, req: &Request, uid: Option<u32>, gid: Option<u32>) -> bool {
-        let same = uid.is_none_or(|uid| uid == self.uid) && gid.is_none_or(|gid| gid == self.gid);
-        same || req.uid() == 0
+    // Whoever mounted owns what nobody was given.
+    fn owner(&self, uid: u32, gid: u32) -> Owner {
+        Owner { uid: Some(uid).filter(|uid| *uid != self.uid), gid: Some(gid).filter(|gid| *gid != self.gid) }
+    }
+
+    // What was made belongs to its maker; what goes wrong with that leaves it to whoever mounted.
+    fn adopt(&self, req: &Request, parent: INodeNo, mode: u32, made: Stat) -> Stat {
+        let owner = self.owner(req.uid(), req.gid());
+        self.tree.adopt(parent.0, made, owner, (mode & 0o7000) as u16).unwrap_or(made)
     }
 }
 
@@ -101,7 +112,7 @@ impl Filesystem for Face {
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
-            // No set-id bits are kept, so there is nothing to look up before every write.
+            // The tree drops set-id bits itself: there is nothing to look up before every write.
             InitFlags::FUSE_HANDLE_KILLPRIV_V2,
         ];
         for flag in wanted {
@@ -141,7 +152,7 @@ impl Filesystem for Face {
         uid: Option<u32>,
         gid: Option<u32>,
         size: Option<u64>,
-        _atime: Option<TimeOrNow>,
+        atime: Option<TimeOrNow>,
         mtime: Option<TimeOrNow>,
         _ctime: Option<SystemTime>,
         fh: Option<FileHandle>,
@@ -154,16 +165,15 @@ impl Filesystem for Face {
         if self.replay.is_asked_by(req) {
             return self.attributes(self.tree.getattr(ino.0), reply);
         }
-        if !self.may_own(req, uid, gid) {
-            return reply.error(Errno::EPERM);
-        }
+        let owned = uid.is_some() || gid.is_some();
         let changes = Changes {
             size,
-            perm: mode.map(|mode| (mode & 0o777) as u16),
-            mtime: mtime.map(|time| match time {
-                TimeOrNow::SpecificTime(time) => time,
-                TimeOrNow::Now => SystemTime::now(),
-            }),
+            perm: mode.map(|mode| (mode & 0o7777) as u16),
+            mtime: mtime.map(time),
+            atime: atime.map(time),
+            uid: uid.map(|uid| Some(uid).filter(|uid| *uid != self.uid)),
+            gid: gid.map(|gid| Some(gid).filter(|gid| *gid != self.gid)),
+            drops_set_id: owned && mode.is_none() || size.is_some() && req.uid() != 0,
         };
         self.attributes(self.tree.setattr(ino.0, changes, fh.map(|fh| fh.0), caller(req)), reply);
     }
@@ -182,18 +192,19 @@ impl Filesystem for Face {
         name: &OsStr,
         mode: u32,
         _umask: u32,
-        _rdev: u32,
+        rdev: u32,
         reply: ReplyEntry,
     ) {
         // Pipes, sockets and devices mean something on one machine only.
-        if rustix::fs::FileType::from_raw_mode(mode) != rustix::fs::FileType::RegularFile {
-            return reply.error(Errno::EPERM);
+        if let Some(special) = special(mode, rdev) {
+            let made = self.tree.make_special(parent.0, name.as_bytes(), (mode & 0o777) as u16, special);
+            return self.entry(made.map(|made| self.adopt(req, parent, mode, made)), reply);
         }
         let how = How { write: true, exclusive: true, ..How::default() };
         let made = self.tree.create(parent.0, name.as_bytes(), (mode & 0o777) as u16, how, caller(req));
         let made = made.map(|(stat, opened)| {
             self.tree.release(opened.handle);
-            stat
+            self.adopt(req, parent, mode, stat)
         });
         self.entry(made, reply);
     }
@@ -202,7 +213,8 @@ impl Filesystem for Face {
         if self.replay.is_asked_by(req) {
             return self.entry(self.replay.enter(parent.0, name.as_bytes()), reply);
         }
-        self.entry(self.tree.mkdir(parent.0, name.as_bytes(), (mode & 0o777) as u16), reply);
+        let made = self.tree.mkdir(parent.0, name.as_bytes(), (mode & 0o777) as u16);
+        self.entry(made.map(|made| self.adopt(req, parent, mode, made)), reply);
     }
 
     fn unlink(&self, req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -226,7 +238,7 @@ impl Filesystem for Face {
         match self.tree.symlink(parent.0, link_name.as_bytes(), target.as_os_str().as_bytes()) {
             // What symlink(2) says where there can be none; editors fall back to a lock file.
             Err(error) if error.kind() == Kind::Unsupported => reply.error(Errno::EPERM),
-            result => self.entry(result, reply),
+            result => self.entry(result.map(|made| self.adopt(req, parent, 0, made)), reply),
         }
     }
 
@@ -243,6 +255,9 @@ impl Filesystem for Face {
         let (from, to) = (name.as_bytes(), newname.as_bytes());
         if self.replay.is_asked_by(req) {
             return empty(self.replay.rename((parent.0, from), (newparent.0, to)), reply);
+        }
+        if flags == RenameFlags::RENAME_EXCHANGE {
+            return empty(self.tree.exchange(parent.0, from, newparent.0, to), reply);
         }
         if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
             return reply.error(Errno::EINVAL);
@@ -287,7 +302,7 @@ impl Filesystem for Face {
         match self.tree.create(parent.0, name.as_bytes(), (mode & 0o777) as u16, how, caller(req)) {
             Ok((stat, opened)) => reply.created(
                 &BELIEVED,
-                &self.attr(&stat),
+                &self.attr(&self.adopt(req, parent, mode, stat)),
                 Generation(0),
                 FileHandle(opened.handle),
                 cache_flags(&opened),
@@ -299,7 +314,7 @@ impl Filesystem for Face {
     fn read(
         &self,
         _req: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         size: u32,
@@ -307,6 +322,9 @@ impl Filesystem for Face {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        if offset == 0 {
+            self.tree.was_read(ino.0);
+        }
         let tree = self.tree.clone();
         let read = move || match tree.read(fh.0, offset, size as usize) {
             Ok(bytes) => reply.data(&bytes),
@@ -318,17 +336,24 @@ impl Filesystem for Face {
     fn write(
         &self,
         _req: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         offset: u64,
         data: &[u8],
-        _write_flags: WriteFlags,
+        write_flags: WriteFlags,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        if write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID)
+            && let Err(error) = self.tree.drop_set_id(ino.0)
+        {
+            return reply.error(errno::of(&error));
+        }
         let tree = self.tree.clone();
-        let write = move |data: &[u8]| match tree.write(fh.0, offset, data) {
+        let cached = write_flags.contains(WriteFlags::FUSE_WRITE_CACHE);
+        let put = if cached { Tree::write_back } else { Tree::write };
+        let write = move |data: &[u8]| match put(&tree, fh.0, offset, data) {
             Ok(()) => reply.written(data.len() as u32),
             Err(error) => reply.error(errno::of(&error)),
         };
@@ -469,7 +494,11 @@ impl Filesystem for Face {
             XATTR_REPLACE => Some(true),
             _ => None,
         };
-        empty(self.tree.set_xattr(ino.0, name.as_bytes(), value, exists), reply);
+        match self.tree.set_xattr(ino.0, name.as_bytes(), value, exists) {
+            // What setxattr(2) says where there is no room for it.
+            Err(error) if error.kind() == Kind::TooLarge => reply.error(Errno::ENOSPC),
+            result => empty(result, reply),
+        }
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
@@ -486,6 +515,63 @@ impl Filesystem for Face {
 
     fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         empty(self.tree.remove_xattr(ino.0, name.as_bytes()), reply);
+    }
+
+    fn fallocate(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        match allocation(mode) {
+            Some(what) => empty(self.tree.allocate(fh.0, offset, length, what), reply),
+            None => reply.error(Errno::EOPNOTSUPP),
+        }
+    }
+
+    fn lseek(
+        &self,
+        _req: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let data = match whence {
+            SEEK_DATA => true,
+            SEEK_HOLE => false,
+            _ => return reply.error(Errno::EINVAL),
+        };
+        match u64::try_from(offset).map(|from| self.tree.seek(fh.0, from, data)) {
+            Ok(Ok(Some(at))) => reply.offset(at as i64),
+            Ok(Ok(None)) | Err(_) => reply.error(Errno::ENXIO),
+            Ok(Err(error)) => reply.error(errno::of(&error)),
+        }
+    }
+
+    fn copy_file_range(
+        &self,
+        _req: &Request,
+        _ino_in: INodeNo,
+        fh_in: FileHandle,
+        offset_in: u64,
+        _ino_out: INodeNo,
+        fh_out: FileHandle,
+        offset_out: u64,
+        len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        // The rest is asked for again: no request takes long.
+        match self.tree.copy_range((fh_in.0, offset_in), (fh_out.0, offset_out), len.min(COPIED)) {
+            Ok(copied) => reply.written(copied as u32),
+            Err(error) => reply.error(errno::of(&error)),
+        }
     }
 
     fn access(&self, _req: &Request, _ino: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {

@@ -143,6 +143,8 @@ impl Calls {
                 rustix::fs::mkdirat(self.room(at)?, &*at.name, Mode::RWXU)
             }
             Act::Appear { at, sort: Sort::Link, .. } => rustix::fs::symlinkat(".", self.room(at)?, &*at.name),
+            // What a friend makes is never one.
+            Act::Appear { sort: Sort::Special(_), .. } => Ok(()),
             Act::Vanish { at, sort } => {
                 let flags = if *sort == Sort::Room { AtFlags::REMOVEDIR } else { AtFlags::empty() };
                 rustix::fs::unlinkat(self.room(at)?, &*at.name, flags)

@@ -1,10 +1,12 @@
 //! Values of the kernel's as values of the tree's, and answers back.
 
 use crate::errno;
-use fuser::{Errno, FileType, FopenFlags, OpenAccMode, OpenFlags, ReplyEmpty, ReplyXattr, Request};
+use fuser::{
+    Errno, FileType, FopenFlags, OpenAccMode, OpenFlags, ReplyEmpty, ReplyXattr, Request, TimeOrNow,
+};
 use rustix::fs::OFlags;
-use std::time::SystemTime;
-use tree::{Caching, Caller, How, Opened, Sort, Stat};
+use std::time::{Duration, SystemTime};
+use tree::{Allocate, Caching, Caller, How, Opened, Sort, Special, Stat};
 
 /// Who asks.
 pub(crate) fn caller(req: &Request) -> Caller {
@@ -17,12 +19,62 @@ pub(crate) fn kind(sort: Sort) -> FileType {
         Sort::Room => FileType::Directory,
         Sort::File => FileType::RegularFile,
         Sort::Link => FileType::Symlink,
+        Sort::Special(Special::Fifo) => FileType::NamedPipe,
+        Sort::Special(Special::Socket) => FileType::Socket,
+        Sort::Special(Special::Char(_)) => FileType::CharDevice,
+        Sort::Special(Special::Block(_)) => FileType::BlockDevice,
+    }
+}
+
+/// The number of a device.
+pub(crate) fn device(sort: Sort) -> u32 {
+    match sort {
+        Sort::Special(Special::Char(device) | Special::Block(device)) => device,
+        _ => 0,
+    }
+}
+
+/// What mknod(2) is asked for, where it is no file.
+pub(crate) fn special(mode: u32, device: u32) -> Option<Special> {
+    use rustix::fs::FileType;
+    match FileType::from_raw_mode(mode) {
+        FileType::Fifo => Some(Special::Fifo),
+        FileType::Socket => Some(Special::Socket),
+        FileType::CharacterDevice => Some(Special::Char(device)),
+        FileType::BlockDevice => Some(Special::Block(device)),
+        _ => None,
+    }
+}
+
+/// What fallocate(2) is asked for, where that is possible here.
+pub(crate) fn allocation(mode: i32) -> Option<Allocate> {
+    use rustix::fs::FallocateFlags as Flags;
+    let flags = Flags::from_bits_retain(mode as u32);
+    let (keep, punch, zero) = (Flags::KEEP_SIZE, Flags::PUNCH_HOLE, Flags::ZERO_RANGE);
+    match flags {
+        flags if flags.is_empty() => Some(Allocate::Extend),
+        flags if flags == keep => Some(Allocate::Reserve),
+        flags if flags == punch | keep || flags == zero | keep => Some(Allocate::Punch),
+        flags if flags == zero => Some(Allocate::Zero),
+        _ => None,
+    }
+}
+
+/// A time to set.
+pub(crate) fn time(time: TimeOrNow) -> SystemTime {
+    match time {
+        TimeOrNow::SpecificTime(time) => match SystemTime::UNIX_EPOCH.duration_since(time) {
+            // fuser counts the nanoseconds of a time before 1970 backwards; the kernel never does.
+            Ok(before) => time + 2 * Duration::from_nanos(before.subsec_nanos().into()),
+            Err(_) => time,
+        },
+        TimeOrNow::Now => SystemTime::now(),
     }
 }
 
 /// What is shown of `.` and `..`, whose attributes the kernel does not take over.
 pub(crate) fn dot(entry: &tree::Entry) -> Stat {
-    Stat { ino: entry.ino, sort: entry.sort, size: 0, mtime: SystemTime::UNIX_EPOCH, perm: 0o755, links: 1 }
+    Stat::plain(entry.ino, entry.sort, 0, SystemTime::UNIX_EPOCH, 0o755)
 }
 
 /// How a file is to be opened.

@@ -1,5 +1,6 @@
 //! The plain values that go in and out of a node.
 
+use crate::local::{Owner, Special};
 use base::{DeviceId, Hash, Oid, PersonId, SpaceId};
 use std::fs::File;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ pub enum What {
     Blob,
     /// A symlink.
     Link,
+    /// A pipe, a socket or a device: of this device alone.
+    Special(Special),
     /// An object of a type this version does not know: shown, not written.
     Other,
 }
@@ -36,7 +39,7 @@ pub struct Attr {
     pub mtime: SystemTime,
     /// Permission bits within 0777.
     pub perm: u16,
-    /// Doors that lead to it.
+    /// Doors that lead to it; for a room also what is above and below it, as POSIX counts.
     pub links: u32,
     /// The newest version.
     pub version: Version,
@@ -46,6 +49,14 @@ pub struct Attr {
     pub mine: bool,
     /// Whether this person may change it.
     pub writable: bool,
+    /// When anything of it last changed here.
+    pub ctime: SystemTime,
+    /// When it was last read here.
+    pub atime: SystemTime,
+    /// Who owns it here.
+    pub owner: Owner,
+    /// Its set-id and sticky bits here, within 07000.
+    pub special_bits: u16,
 }
 
 /// Where a name leads.

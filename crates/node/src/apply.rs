@@ -7,7 +7,7 @@ use crate::documents::{put_birth, put_changes};
 use crate::error::Result;
 use crate::head::Head;
 use crate::intake::WRONG_CLOCK;
-use crate::record::{self, LocalRecord};
+use crate::record;
 use crate::steps::{born_of, door_record, name_events, set_content};
 use base::{Actor, DoorId, Entry, Hash, Kind, ObjectId, Oid, SpaceId, SpaceTag, limit};
 use object::{Birth, Body, Content, Item, Manifest, Type};
@@ -198,16 +198,17 @@ impl Core {
         if known.is_some() || applying.heads.contains_key(&birth.id) || birth.id == space.root() {
             return Ok(());
         }
-        let mtime = match self.store.get(&record::local_key(&tag, &birth.id))? {
-            Some(bytes) => record::from_bytes::<LocalRecord>(&bytes, "local attributes")?.mtime,
-            None => birth.meta.mtime.unwrap_or_else(clock::now_ns),
-        };
-        let mut head = Head::new(birth.kind, entry.header().log.device, mtime);
+        let now = clock::now_ns();
+        let mut head = Head::new(birth.kind, entry.header().log.device, birth.meta.mtime.unwrap_or(now));
+        (head.ctime, head.atime) = (Some(now), Some(now));
+        // What this device knew of it before the index was made again.
+        if let Some(local) = self.stored_local(&Oid { space: *space, object: birth.id })? {
+            head.set_local(local);
+        }
         head.perm = birth.meta.perm;
         set_content(&mut head, &birth.content);
         put_birth(batch, &tag, &birth, &mut head);
-        batch.put(record::head_key(&tag, &birth.id), record::to_bytes(&head.to_record()));
-        batch.put(record::local_key(&tag, &birth.id), record::to_bytes(&LocalRecord { mtime }));
+        head.put(batch, &tag, &birth.id);
         if let Content::Manifest(manifest) = &birth.content
             && manifest.is_plain()
         {
@@ -289,15 +290,15 @@ impl Core {
         // Only new content or new names are a change to whoever looks at times.
         let moved = !applied.doors.is_empty() || shown_content(doc) != shown;
         put_changes(batch, &tag, &object, &mut head, doc, &applied.append);
-        let kept = if writer_replaying { crate::read::local_mtime(self, oid)? } else { None };
-        head.mtime = match (explicit, kept) {
-            (_, Some(kept)) => kept,
-            (Some(explicit), None) => explicit,
-            (None, None) if moved => clock::now_ns(),
-            (None, None) => head.mtime,
-        };
-        batch.put(record::head_key(&tag, &object), record::to_bytes(&head.to_record()));
-        batch.put(record::local_key(&tag, &object), record::to_bytes(&LocalRecord { mtime: head.mtime }));
+        let kept = if writer_replaying { self.stored_local(oid)? } else { None };
+        head.ctime = Some(clock::now_ns());
+        match (explicit, kept) {
+            (_, Some(kept)) => head.set_local(kept),
+            (Some(explicit), None) => head.mtime = explicit,
+            (None, None) if moved => head.mtime = clock::now_ns(),
+            (None, None) => {}
+        }
+        head.put(batch, &tag, &object);
         if doc.kind() == Type::Text && !writer_replaying {
             applying.texts.insert(object, (head.heads.clone(), doc.as_text().as_bytes().into()));
         }

@@ -270,6 +270,7 @@ impl<'a> Copying<'a> {
         let mut xattrs: BTreeMap<String, Option<Vec<u8>>> =
             has.keys().filter(|name| !wanted.contains_key(*name)).map(|name| (name.clone(), None)).collect();
         xattrs.extend(wanted.into_iter().filter(|(n, v)| has.get(n) != Some(v)).map(|(n, v)| (n, Some(v))));
+        self.core.copy_local(source, copy)?;
         let perm = (stamp.kind != object::Type::Link).then_some(stamp.perm);
         self.core.set_meta(copy, MetaEdit { perm, mtime: Some(stamp.mtime), xattrs })
     }

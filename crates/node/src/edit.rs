@@ -8,7 +8,7 @@ use crate::documents::{put_changes, small_bytes};
 use crate::error::{Error, Result};
 use crate::names::writable;
 use crate::policy::{self, INLINE_BYTES};
-use crate::record::{self, Bulk, LocalRecord, PendingChange};
+use crate::record::{self, Bulk, PendingChange};
 use crate::state::Newborn;
 use crate::steps::{newborn_head, put_newborn};
 use base::{Kind, Oid, limit};
@@ -32,6 +32,17 @@ impl Incoming {
             Incoming::Bulk(bulk) => bulk.size,
         }
     }
+}
+
+/// What becomes of the times of a newborn that is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Times {
+    /// It was written just now.
+    Now,
+    /// Nothing of it changed.
+    Stay,
+    /// Somebody set the time of its content.
+    Set(i64),
 }
 
 impl Core {
@@ -168,7 +179,7 @@ impl Core {
             Incoming::Bytes(bytes) => newborn.bulk = Some(blob::keep_bytes(&self.store, &bytes)?),
             Incoming::Bulk(bulk) => newborn.bulk = Some(bulk),
         }
-        let ticket = self.keep_newborn(oid, newborn, None)?;
+        let ticket = self.keep_newborn(oid, newborn, Times::Now)?;
         self.rendered.lock().forget(oid);
         // What the journal of a moment ago names goes only once that journal cannot come back.
         self.discard(ticket, old_bulk);
@@ -176,7 +187,7 @@ impl Core {
     }
 
     // Stores a newborn as it now is; from its first storing on it is anything to others too.
-    fn keep_newborn(&self, oid: &Oid, mut newborn: Newborn, mtime: Option<i64>) -> Result<Ticket> {
+    fn keep_newborn(&self, oid: &Oid, mut newborn: Newborn, times: Times) -> Result<Ticket> {
         let mut batch = Batch::new();
         newborn.open = false;
         newborn.stored = true;
@@ -185,11 +196,17 @@ impl Core {
             Ok(())
         })?;
         let mut head = newborn_head(&newborn, self.device);
-        head.mtime = mtime.unwrap_or(head.mtime);
-        batch.put(
-            record::local_key(&oid.space.tag(), &oid.object),
-            record::to_bytes(&LocalRecord { mtime: head.mtime }),
-        );
+        let shown = self.with_space(&oid.space, |s| Ok(s.heads.get(&oid.object).cloned()))?;
+        if let Some(shown) = shown {
+            let now = head.ctime;
+            head = head.local_of(&shown);
+            head.ctime = if times == Times::Stay { shown.ctime } else { now };
+            head.mtime = if times == Times::Stay { shown.mtime } else { head.mtime };
+        }
+        if let Times::Set(mtime) = times {
+            head.mtime = mtime;
+        }
+        batch.put(record::local_key(&oid.space.tag(), &oid.object), record::to_bytes(&head.to_local()));
         let ticket = self.store.defer(batch)?;
         let idle = {
             let mut state = self.state.write();
@@ -214,7 +231,7 @@ impl Core {
     pub(crate) fn settle(&self, oid: &Oid) -> Result<()> {
         let _writer = self.writer.lock();
         match self.check_writable(oid)? {
-            Some(newborn) if newborn.open => self.keep_newborn(oid, newborn, None).map(drop),
+            Some(newborn) if newborn.open => self.keep_newborn(oid, newborn, Times::Stay).map(drop),
             _ => Ok(()),
         }
     }
@@ -302,7 +319,8 @@ impl Core {
         let pending = PendingChange { object: oid.object, run: self.run, bytes: made.change.clone() };
         batch.put(record::pending_change_key(&tag, n), record::to_bytes(&pending));
         head.mtime = mtime.unwrap_or_else(clock::now_ns);
-        batch.put(record::local_key(&tag, &oid.object), record::to_bytes(&LocalRecord { mtime: head.mtime }));
+        head.ctime = Some(clock::now_ns());
+        batch.put(record::local_key(&tag, &oid.object), record::to_bytes(&head.to_local()));
         let doc = self.doc(writer, oid)?;
         put_changes(&mut batch, &tag, &oid.object, &mut head, doc, std::slice::from_ref(&made.change));
         batch.put(record::head_key(&tag, &oid.object), record::to_bytes(&head.to_record()));
@@ -366,13 +384,15 @@ impl Core {
             edit_newborn(&mut newborn.birth.meta, &edit)?;
             if newborn.stored {
                 let shown = self.with_space(&oid.space, |s| Ok(s.heads.get(&oid.object).map(|h| h.mtime)))?;
-                return self.keep_newborn(oid, newborn, edit.mtime.or(shown)).map(drop);
+                let times = edit.mtime.or(shown).map_or(Times::Now, Times::Set);
+                return self.keep_newborn(oid, newborn, times).map(drop);
             }
             let mut state = self.state.write();
             if let Some(space) = state.space_mut(&oid.space) {
                 if let Some(head) = space.heads.get_mut(&oid.object) {
                     head.perm = newborn.birth.meta.perm;
                     head.mtime = newborn.birth.meta.mtime.unwrap_or(head.mtime);
+                    head.ctime = Some(clock::now_ns());
                 }
                 space.pending.births.insert(oid.object, newborn);
             }

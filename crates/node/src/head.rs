@@ -1,6 +1,6 @@
 //! The head of an object: all that is known of it without opening its document.
 
-use crate::record::HeadRecord;
+use crate::record::{HeadRecord, OwnRecord};
 use base::{DeviceId, Hash};
 use object::{Clock, Heads, Type};
 
@@ -25,6 +25,11 @@ pub(crate) struct Head {
     pub(crate) author: DeviceId,
     /// Nanoseconds since 1970, as this device shows it.
     pub(crate) mtime: i64,
+    /// When anything of it changed, and when it was read; None: as `mtime`.
+    pub(crate) ctime: Option<i64>,
+    pub(crate) atime: Option<i64>,
+    /// What was set on this device and never travels.
+    pub(crate) own: Option<Box<OwnRecord>>,
     /// Pieces of its image, and bytes of the first and of the others.
     pub(crate) pieces: u32,
     pub(crate) snapshot: u64,
@@ -46,6 +51,9 @@ impl Head {
             others: Vec::new(),
             author,
             mtime,
+            ctime: None,
+            atime: None,
+            own: None,
             pieces: 0,
             snapshot: 0,
             appended: 0,
@@ -84,6 +92,9 @@ impl Head {
             others: record.others,
             author: record.author,
             mtime: record.mtime,
+            ctime: None,
+            atime: None,
+            own: None,
             pieces: record.pieces,
             snapshot: record.snapshot,
             appended: record.appended,

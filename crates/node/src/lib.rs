@@ -25,6 +25,7 @@ mod head;
 mod home;
 mod intake;
 mod link;
+mod local;
 mod moved;
 mod names;
 mod node;
@@ -50,4 +51,5 @@ pub use api::{
 };
 pub use base::Oid;
 pub use error::{Error, Result};
+pub use local::{LocalEdit, Owner, Special};
 pub use node::{Node, Options, fsck};

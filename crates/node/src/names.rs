@@ -37,7 +37,14 @@ impl Core {
         self.give_birth(room, name, birth, false, false)
     }
 
-    fn give_birth(&self, room: Oid, name: &str, birth: Birth, open: bool, local: bool) -> Result<Oid> {
+    pub(crate) fn give_birth(
+        &self,
+        room: Oid,
+        name: &str,
+        birth: Birth,
+        open: bool,
+        local: bool,
+    ) -> Result<Oid> {
         let id = birth.id;
         let newborn = Newborn { birth, bulk: None, local, open, stored: false };
         let steps = self.with_space(&room.space, |space| {
@@ -71,14 +78,9 @@ impl Core {
                     steps.extend(self.hand_over(space, in_room, shown, in_room, &name, kind)?);
                 }
             }
-            steps.push(self.add_door(
-                space,
-                room.object,
-                name,
-                place_of(oid.object),
-                DoorKind::Place,
-                false,
-            )?);
+            let local = space.is_special(&oid.object);
+            let target = place_of(oid.object);
+            steps.push(self.add_door(space, room.object, name, target, DoorKind::Place, local)?);
             self.settled(space, &[room.object], steps)
         })?;
         self.perform(&room.space, steps)
@@ -168,6 +170,33 @@ impl Core {
         self.perform(&from.space, steps)
     }
 
+    /// Two names change places.
+    pub(crate) fn exchange(&self, from: Oid, old: &str, to: Oid, new: &str) -> Result<()> {
+        same_space(&from, &to)?;
+        let steps = self.with_space(&from.space, |space| {
+            let (one, other) = (must_show(space, &from.object, old)?, must_show(space, &to.object, new)?);
+            if one.version.is_some() || other.version.is_some() {
+                return Err(Error::refused(Kind::Invalid, "another version has no name of its own; copy it"));
+            }
+            writable(space)?;
+            if one.target == other.target {
+                return Ok(Vec::new());
+            }
+            for (moving, into) in [(&one, to.object), (&other, from.object)] {
+                if is_room_here(space, moving) {
+                    check_no_cycle(space, moving, into)?;
+                }
+            }
+            let mut steps = self.move_steps(space, from.object, &one, to.object, new)?;
+            steps.extend(self.move_steps(space, to.object, &other, from.object, old)?);
+            self.settled(space, &[from.object, to.object], steps)
+        })?;
+        if steps.is_empty() {
+            return Ok(());
+        }
+        self.perform(&from.space, steps)
+    }
+
     // Moving is a new door, and the old one passed over in its favour; both halves travel together.
     fn move_steps(
         &self,
@@ -179,8 +208,9 @@ impl Core {
     ) -> Result<Vec<Step>> {
         let kind = if source.how == How::Link { DoorKind::Link } else { DoorKind::Place };
         let mut steps = Vec::new();
-        // What had only a local name gets one that travels.
+        // What had only a local name gets one that travels, unless it means nothing elsewhere.
         if let Some(object) = here(&source.target)
+            && !space.is_special(&object)
             && let Some(newborn) = space.pending.births.get(&object).filter(|n| n.local)
         {
             steps.push(Step::Born(Newborn { local: false, ..newborn.clone() }));
@@ -199,7 +229,8 @@ impl Core {
         new: &str,
         kind: DoorKind,
     ) -> Result<Vec<Step>> {
-        let add = self.add_door(space, to, new, source.target, kind, false)?;
+        let local = here(&source.target).is_some_and(|object| space.is_special(&object));
+        let add = self.add_door(space, to, new, source.target, kind, local)?;
         let Step::Add { id: new_id, .. } = &add else { return Err(no_object()) };
         let new_id = *new_id;
         let mut steps = vec![add];

@@ -8,6 +8,7 @@ use crate::chunks::{self, ToChunks};
 use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::link::{self, Link, ToLink};
+use crate::local::{LocalEdit, Special};
 use crate::serving::{SERVERS, serve_loop};
 use crate::state::Newborn;
 use base::{Hash, Kind, Oid, PersonId};
@@ -293,6 +294,7 @@ impl Node {
         let attr = self.core.attr(&source)?;
         let saved = self.core.save(&target, &base, content)?;
         self.core.set_attr(&target, Some(attr.perm), None)?;
+        self.core.copy_local(&source, &target)?;
         self.unlink(from, old)?;
         Ok(saved)
     }
@@ -341,6 +343,38 @@ impl Node {
     /// Adds bytes at the end of a text as it is now. Errors: `Unsupported` for anything but a text.
     pub fn append(&self, oid: Oid, _base: &Version, tail: Vec<u8>) -> Result<Saved> {
         self.core.append(&oid, &tail)
+    }
+
+    /// Makes a pipe, a socket or a device, of this device alone: it is never sent.
+    pub fn make_special(&self, room: Oid, name: &str, perm: u16, special: Special) -> Result<Oid> {
+        let room = self.core.now_at(room);
+        self.core.locked(|core| core.make_special(room, name, perm, special))
+    }
+
+    /// Two names change places. Errors: as rename(2).
+    pub fn exchange(&self, from: Oid, old: &str, to: Oid, new: &str) -> Result<()> {
+        let (from, to) = (self.core.now_at(from), self.core.now_at(to));
+        self.core.locked(|core| core.exchange(from, old, to, new))
+    }
+
+    /// Changes what only this device knows of an object.
+    pub fn set_local(&self, oid: Oid, edit: &LocalEdit) -> Result<()> {
+        self.core.set_local(&oid, edit)
+    }
+
+    /// An object was read: its time moves as with `relatime`.
+    pub fn was_read(&self, oid: Oid) {
+        self.core.was_read(&oid);
+    }
+
+    /// The bytes that a save handed over were written earlier.
+    pub fn written_at(&self, oid: Oid, wrote: &Version, at: SystemTime) -> Result<()> {
+        self.core.written_at(&oid, wrote, at)
+    }
+
+    /// The attributes of an object that are not the users' own, and stay on this device.
+    pub fn local_xattrs(&self, oid: Oid) -> Result<Vec<(String, Vec<u8>)>> {
+        self.core.local_xattrs(&oid)
     }
 
     /// Sets permission bits and an explicit modification time.

@@ -196,6 +196,7 @@ impl Core {
         };
         self.read_membership(&mut held);
         self.load_view(&mut held)?;
+        self.load_local(&mut held)?;
         // The numbers of the journal are taken before anything else can take them.
         for found in self.store.range(&record::pending_of(b'c', &tag)) {
             let (key, _) = found?;
@@ -294,8 +295,8 @@ impl Core {
             let id = newborn.birth.id;
             let mut head = newborn_head(&newborn, self.device);
             let oid = base::Oid { space: space.id, object: id };
-            if let Some(mtime) = crate::read::local_mtime(self, &oid)? {
-                head.mtime = mtime;
+            if let Some(local) = self.stored_local(&oid)? {
+                head.set_local(local);
             }
             // One that was edited already has a head in the index.
             if !space.heads.contains_key(&id) {

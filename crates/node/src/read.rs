@@ -5,6 +5,7 @@ use crate::clock;
 use crate::core::{Core, no_object, no_space};
 use crate::documents::{Image, content_of, read_image, small_bytes};
 use crate::error::{During, Error, Result};
+use crate::local::Owner;
 use crate::names::{must_be_room, must_show};
 use crate::record;
 use crate::state::{Space, State};
@@ -28,17 +29,22 @@ impl Core {
             return if oid.object == oid.space.root() { Ok(empty_root(space)) } else { Err(no_object()) };
         };
         let newborn = space.pending.births.get(&oid.object);
-        let what = what(head.kind);
+        let what = what_of(head);
+        let own = head.own.as_ref();
         Ok(Attr {
             what,
             size: head.size,
             mtime: clock::from_ns(head.mtime),
             perm: head.perm(),
-            links: if what == What::Room { 1 } else { space.view.links(oid.object) as u32 },
+            links: links(space, oid, what),
             version: head.heads.clone(),
             local: newborn.is_some_and(|n| n.local),
             mine: self.is_mine(&state, oid, head),
             writable: space.writable() && what != What::Other,
+            ctime: clock::from_ns(head.ctime()),
+            atime: clock::from_ns(head.atime()),
+            owner: Owner { uid: own.and_then(|own| own.uid), gid: own.and_then(|own| own.gid) },
+            special_bits: own.map_or(0, |own| own.special),
         })
     }
 
@@ -350,12 +356,29 @@ fn empty_root(space: &Space) -> Attr {
         size: 0,
         mtime: clock::from_ns(space.since),
         perm: 0o755,
-        links: 1,
+        links: 2 + space.view.rooms_in(space.id.root()) as u32,
         version: Version::default(),
         local: false,
         mine: true,
         writable: space.writable(),
+        ctime: clock::from_ns(space.since),
+        atime: clock::from_ns(space.since),
+        owner: Owner::default(),
+        special_bits: 0,
     }
+}
+
+// As everywhere: a room is named where it is, by itself, and by each room in it.
+fn links(space: &Space, oid: &Oid, what: What) -> u32 {
+    let links = match what {
+        What::Room => 2 + space.view.rooms_in(oid.object),
+        _ => space.view.links(oid.object),
+    };
+    u32::try_from(links).unwrap_or(u32::MAX)
+}
+
+fn what_of(head: &crate::head::Head) -> What {
+    head.special().map_or_else(|| what(head.kind), What::Special)
 }
 
 /// What a face makes of an object's type.
@@ -376,7 +399,7 @@ fn found(state: &State, space: &Space, shown: &Shown) -> Option<Found> {
         (_, Leads::LinkTo(_)) => What::Link,
         // A door to a space that is not held here leads nowhere yet.
         (Target { space: Some(other), .. }, _) => state.space(other).map(|_| What::Room)?,
-        (Target { object, .. }, _) => what(space.heads.get(object)?.kind),
+        (Target { object, .. }, _) => what_of(space.heads.get(object)?),
     };
     Some(Found { name: shown.name.to_string(), target, what, version: shown.version })
 }
@@ -441,12 +464,4 @@ pub(crate) fn manifests(core: &Core, oid: &Oid) -> Result<Vec<Manifest>> {
         _ => None,
     });
     Ok(manifests.collect())
-}
-
-/// The key under which this device remembers the local attributes of an object.
-pub(crate) fn local_mtime(core: &Core, oid: &Oid) -> Result<Option<i64>> {
-    match core.store.get(&record::local_key(&oid.space.tag(), &oid.object))? {
-        Some(bytes) => Ok(Some(record::from_bytes::<record::LocalRecord>(&bytes, "local attributes")?.mtime)),
-        None => Ok(None),
-    }
 }

@@ -103,6 +103,10 @@ pub(crate) fn local_key(tag: &SpaceTag, object: &ObjectId) -> Vec<u8> {
     key(&[b"l", &tag.0, &object.0])
 }
 
+pub(crate) fn locals_of(tag: &SpaceTag) -> Vec<u8> {
+    key(&[b"l", &tag.0])
+}
+
 pub(crate) fn blob_key(tag: &SpaceTag, content: &Hash) -> Vec<u8> {
     key(&[b"b", &tag.0, &content.0])
 }
@@ -326,12 +330,55 @@ pub(crate) struct PendingGones {
     pub(crate) gones: Vec<GoneRecord>,
 }
 
-/// What only this device knows of an object.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+/// What only this device knows of an object. Times are nanoseconds since 1970; one that is not there is
+/// that of the last change of content.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct LocalRecord {
-    /// Nanoseconds since 1970.
     #[n(0)]
     pub(crate) mtime: i64,
+    #[n(1)]
+    pub(crate) ctime: Option<i64>,
+    #[n(2)]
+    pub(crate) atime: Option<i64>,
+    /// Where anything was ever set.
+    #[n(3)]
+    pub(crate) own: Option<Box<OwnRecord>>,
+}
+
+/// What was set of an object on this device and means nothing on another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct OwnRecord {
+    #[n(0)]
+    pub(crate) uid: Option<u32>,
+    #[n(1)]
+    pub(crate) gid: Option<u32>,
+    /// Set-id and sticky bits, within 07000.
+    #[n(2)]
+    pub(crate) special: u16,
+    #[n(3)]
+    pub(crate) node: Option<NodeRecord>,
+    /// Attributes that are not the users' own.
+    #[n(4)]
+    pub(crate) xattrs: Vec<XattrRecord>,
+}
+
+/// A pipe (0), a socket (1), a character (2) or block (3) device with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct NodeRecord {
+    #[n(0)]
+    pub(crate) kind: u8,
+    #[n(1)]
+    pub(crate) device: u32,
+}
+
+/// An extended attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct XattrRecord {
+    #[n(0)]
+    pub(crate) name: String,
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub(crate) value: Vec<u8>,
 }
 
 /// How much of a blob is here.

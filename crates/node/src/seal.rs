@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::home::random_bytes;
 use crate::link::ToLink;
-use crate::record::{self, EntryRecord, LocalRecord, PendingChange};
+use crate::record::{self, EntryRecord, PendingChange};
 use crate::state::{Space, State};
 use crate::steps::{born_of, door_record, here, newborn_head};
 use base::{Entry, EntryKind, EpochId, Hash, Header, Kind, ObjectId, Oid, Run, SpaceId, SpaceTag, limit};
@@ -210,9 +210,7 @@ impl Core {
             if !head.edited {
                 put_birth(&mut batch, tag, &newborn.birth, &mut head);
             }
-            batch.put(record::head_key(tag, &newborn.birth.id), record::to_bytes(&head.to_record()));
-            let local = LocalRecord { mtime: head.mtime };
-            batch.put(record::local_key(tag, &newborn.birth.id), record::to_bytes(&local));
+            head.put(&mut batch, tag, &newborn.birth.id);
             batch.remove(record::newborn_key(tag, &newborn.birth.id));
             heads.push((newborn.birth.clone(), head));
         }
@@ -237,7 +235,7 @@ impl Core {
         let shown = state.spaces.get(tag).and_then(|s| s.heads.get(&newborn.birth.id));
         match shown {
             Some(shown) if shown.edited => shown.clone(),
-            Some(shown) => Head { mtime: shown.mtime, ..newborn_head(newborn, self.device) },
+            Some(shown) => Head { mtime: shown.mtime, ..newborn_head(newborn, self.device) }.local_of(shown),
             None => newborn_head(newborn, self.device),
         }
     }
@@ -386,7 +384,7 @@ impl Core {
             let doc = self.doc(writer, &oid)?;
             batch.append(journal);
             put_changes(batch, tag, &room, &mut head, doc, std::slice::from_ref(&change.change));
-            batch.put(record::head_key(tag, &room), record::to_bytes(&head.to_record()));
+            head.put(batch, tag, &room);
             made.push(RoomChange { id: room, change: change.change, head, doors });
         }
         Ok((made, more))
@@ -406,9 +404,10 @@ impl Core {
                 space.pending.gones.remove(&(room.id, id));
                 space.view.door(room.id, id, door, &mut delta);
             }
-            let mtime = space.heads.get(&room.id).map(|h| h.mtime);
             let mut head = room.head;
-            head.mtime = mtime.unwrap_or(head.mtime);
+            if let Some(shown) = space.heads.get(&room.id) {
+                head = Head { mtime: shown.mtime, ..head }.local_of(shown);
+            }
             space.heads.insert(room.id, head);
         }
         let events: Vec<Event> = crate::steps::name_events(&space.id, &delta, false);

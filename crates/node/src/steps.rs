@@ -37,12 +37,14 @@ impl Core {
     /// Performs steps in one space: in the store as one batch, then in memory. The caller holds
     /// the writer's lock.
     pub(crate) fn perform(&self, id: &SpaceId, steps: Vec<Step>) -> Result<()> {
+        // What is stored and what is shown agree on when it was.
+        let now = crate::clock::now_ns();
         let (batch, clears) = {
             let state = self.state.read();
             let space = state.space(id).ok_or_else(|| no_space(id))?;
             let edited = |id: &ObjectId| space.heads.get(id).is_some_and(|head| head.edited);
             let clears = steps.iter().any(|step| matches!(step, Step::Forget(id) if edited(id)));
-            (self.batch_of(space, &steps), clears)
+            (self.batch_of(space, &steps, now), clears)
         };
         // Names are read from the store only when it is opened; images may be read sooner.
         let ticket = if clears { self.store.apply(batch)? } else { self.store.defer(batch)? };
@@ -53,7 +55,7 @@ impl Core {
             let space = state.space_mut(id).ok_or_else(|| no_space(id))?;
             let idle = space.pending.since.is_none();
             for step in steps {
-                self.take_step(space, step, &mut delta, &mut garbage);
+                self.take_step(space, step, now, &mut delta, &mut garbage);
             }
             idle && space.pending.since.is_some()
         };
@@ -66,7 +68,7 @@ impl Core {
         Ok(())
     }
 
-    fn batch_of(&self, space: &Space, steps: &[Step]) -> Batch {
+    fn batch_of(&self, space: &Space, steps: &[Step], now: i64) -> Batch {
         let mut batch = Batch::new();
         let mut gones = std::collections::BTreeMap::new();
         let in_memory = |object: &ObjectId| {
@@ -116,6 +118,7 @@ impl Core {
                 }
             }
         }
+        put_touched(&mut batch, space, steps, now, &in_memory);
         for ((room, id), list) in gones {
             let key = record::pending_gone_key(&space.tag, &room, &id);
             if list.is_empty() {
@@ -130,13 +133,24 @@ impl Core {
         batch
     }
 
-    fn take_step(&self, space: &mut Space, step: Step, delta: &mut Delta, garbage: &mut Vec<[u8; 16]>) {
+    fn take_step(
+        &self,
+        space: &mut Space,
+        step: Step,
+        now: i64,
+        delta: &mut Delta,
+        garbage: &mut Vec<[u8; 16]>,
+    ) {
         match step {
             Step::Born(mut newborn) => {
                 newborn.stored = !newborn.open;
                 let id = newborn.birth.id;
                 space.view.born(id, born_of(&newborn.birth), delta);
-                space.heads.insert(id, newborn_head(&newborn, self.device));
+                let mut head = newborn_head(&newborn, self.device);
+                if let Some(shown) = space.heads.get(&id) {
+                    head = Head { mtime: shown.mtime, ..head }.local_of(shown);
+                }
+                space.heads.insert(id, head);
                 if !newborn.open && !newborn.local {
                     space.pending.since.get_or_insert_with(Instant::now);
                 }
@@ -156,25 +170,28 @@ impl Core {
                     space.unlinked.remove(&object);
                 }
                 space.view.door(room, id, door, delta);
+                touch_target(space, room, id, now);
                 space.pending.doors.insert((room, id), PendingAdd { local });
                 if !local {
                     space.pending.since.get_or_insert_with(Instant::now);
                 }
-                touch_room(space, &room);
+                touch_room(space, &room, self.device, now);
             }
             Step::Cancel { room, id } => {
+                touch_target(space, room, id, now);
                 space.view.forget_door(room, id, delta);
                 space.pending.doors.remove(&(room, id));
-                touch_room(space, &room);
+                touch_room(space, &room, self.device, now);
             }
             Step::Gone { room, id, gone } => {
+                touch_target(space, room, id, now);
                 if let Some(mut door) = space.view.door_state(room, id).cloned() {
                     door.gone.push(gone.clone());
                     space.view.door(room, id, door, delta);
                 }
                 space.pending.gones.entry((room, id)).or_default().push(gone);
                 space.pending.since.get_or_insert_with(Instant::now);
-                touch_room(space, &room);
+                touch_room(space, &room, self.device, now);
             }
             Step::Redirect { room, id, was, gone } => {
                 if let Some(gones) = space.pending.gones.get_mut(&(room, id)) {
@@ -199,6 +216,44 @@ impl Core {
                 }
             }
         }
+    }
+}
+
+// The times that a change of names moves, of what is in the store already. What is only in memory moves its
+// room's when it gets there.
+fn put_touched(
+    batch: &mut Batch,
+    space: &Space,
+    steps: &[Step],
+    now: i64,
+    in_memory: &dyn Fn(&ObjectId) -> bool,
+) {
+    let mut touched = std::collections::BTreeMap::new();
+    for step in steps {
+        let (room, target) = match step {
+            Step::Add { room, door, .. } => (room, here(&door.target)),
+            Step::Cancel { room, id } | Step::Gone { room, id, .. } => {
+                (room, space.view.door_state(*room, *id).and_then(|door| here(&door.target)))
+            }
+            _ => continue,
+        };
+        if target.is_some_and(|object| in_memory(&object)) {
+            continue;
+        }
+        for (object, moved) in target.map(|target| (target, false)).into_iter().chain([(*room, true)]) {
+            let Some(head) = space.heads.get(&object) else { continue };
+            let local = touched.entry(object).or_insert_with(|| head.to_local());
+            local.ctime = Some(now);
+            local.mtime = if moved { now } else { local.mtime };
+        }
+    }
+    for step in steps {
+        if let Step::Forget(object) = step {
+            touched.remove(object);
+        }
+    }
+    for (object, local) in touched {
+        batch.put(record::local_key(&space.tag, &object), record::to_bytes(&local));
     }
 }
 
@@ -239,10 +294,19 @@ fn put_pending_door(
 }
 
 // A room's time is that of its last change of names.
-fn touch_room(space: &mut Space, room: &ObjectId) {
-    let now = crate::clock::now_ns();
+fn touch_room(space: &mut Space, room: &ObjectId, device: base::DeviceId, now: i64) {
+    space.root_head(room, device);
     if let Some(head) = space.heads.get_mut(room) {
         head.mtime = now;
+        head.ctime = Some(now);
+    }
+}
+
+// What a name leads to changes with it.
+fn touch_target(space: &mut Space, room: ObjectId, id: DoorId, now: i64) {
+    let target = space.view.door_state(room, id).and_then(|door| here(&door.target));
+    if let Some(object) = target {
+        space.touch(&object, now);
     }
 }
 
@@ -267,6 +331,8 @@ pub(crate) fn newborn_head(newborn: &Newborn, author: base::DeviceId) -> Head {
     let birth = &newborn.birth;
     let mtime = birth.meta.mtime.unwrap_or_else(crate::clock::now_ns);
     let mut head = Head::new(birth.kind, author, mtime);
+    let now = crate::clock::now_ns();
+    (head.ctime, head.atime) = (Some(now), Some(now));
     head.perm = birth.meta.perm;
     set_content(&mut head, &birth.content);
     if let Some(bulk) = newborn.bulk {

@@ -115,7 +115,7 @@ impl Replays {
         });
         let ino = held.unwrap_or(replay.ghost);
         let (size, perm) = (0, if sort == Sort::Room { 0o755 } else { 0o644 });
-        let gone = Stat { ino, sort, size, mtime: SystemTime::UNIX_EPOCH, perm, links: 1 };
+        let gone = Stat::plain(ino, sort, size, SystemTime::UNIX_EPOCH, perm);
         match held.map(|ino| self.tree.getattr(ino)) {
             Some(Ok(stat)) if stat.sort == sort => Stat { links: 1, ..stat },
             _ => gone,

@@ -7,8 +7,8 @@ use crate::process::{Caller, ProcessKey};
 use crate::scratch;
 use crate::tree::{Stat, Tree};
 use base::{Kind, Oid, limit};
-use node::{Attr, What};
-use std::time::{Duration, Instant};
+use node::{Attr, Special, What};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How far apart the times of a temporary and of what it replaced must be to count as set by somebody.
 const SAME_TIME: Duration = Duration::from_secs(1);
@@ -50,6 +50,15 @@ impl Tree {
         self.enter(Key::Object(oid), parent, name)
     }
 
+    /// Makes a pipe, a socket or a device: a thing of this device alone.
+    ///
+    /// Errors: as `mkdir`.
+    pub fn make_special(&self, parent: u64, name: &[u8], perm: u16, special: Special) -> Result<Stat> {
+        let (room, name) = (self.room_of(parent)?, scratch::new_name(name)?);
+        let oid = self.0.node.make_special(room, name, perm & 0o777, special)?;
+        self.enter(Key::Object(oid), parent, name)
+    }
+
     /// Makes another door to a file.
     ///
     /// Errors: as `mkdir`; the file is in another space.
@@ -68,6 +77,7 @@ impl Tree {
     pub fn unlink(&self, parent: u64, name: &[u8], caller: Caller) -> Result<()> {
         let place = self.place(parent, name)?;
         let key = self.find(parent, name)?;
+        let shown = self.shown_at(place);
         self.untold(&[place], || Ok(self.0.node.unlink(place.room, place.name)?))?;
         let mut departures = self.0.departures.lock();
         departures.forget(place.room, place.name);
@@ -76,6 +86,7 @@ impl Tree {
             && self.is_gone(oid)
         {
             self.orphan(oid);
+            self.lost(shown);
             if let Some(who) = self.0.processes.identify(caller) {
                 let mut departures = self.0.departures.lock();
                 departures.note(who, place.room, place.name, oid, Departure::Removed, Instant::now());
@@ -89,7 +100,47 @@ impl Tree {
     /// Errors: no such name, no room, not empty, or nobody may write there.
     pub fn rmdir(&self, parent: u64, name: &[u8]) -> Result<()> {
         let place = self.place(parent, name)?;
-        self.untold(&[place], || Ok(self.0.node.rmdir(place.room, place.name)?))
+        let shown = self.shown_at(place);
+        self.untold(&[place], || Ok(self.0.node.rmdir(place.room, place.name)?))?;
+        self.lost(shown);
+        Ok(())
+    }
+
+    /// Two names change places.
+    ///
+    /// Errors: no such name, another space, a room into itself, or nobody may write there.
+    pub fn exchange(&self, parent: u64, name: &[u8], other_parent: u64, other: &[u8]) -> Result<()> {
+        let (one, two) = (self.place(parent, name)?, self.place(other_parent, other)?);
+        let numbers = {
+            let inodes = self.0.inodes.lock();
+            (inodes.told(one.parent, one.name), inodes.told(two.parent, two.name))
+        };
+        self.untold(&[one, two], || Ok(self.0.node.exchange(one.room, one.name, two.room, two.name)?))?;
+        let mut inodes = self.0.inodes.lock();
+        for (place, ino) in [(two, numbers.0), (one, numbers.1)] {
+            if let Some(ino) = ino {
+                inodes.tell(place.parent, place.name, ino);
+            }
+        }
+        drop(inodes);
+        let mut departures = self.0.departures.lock();
+        departures.forget(one.room, one.name);
+        departures.forget(two.room, two.name);
+        Ok(())
+    }
+
+    // What the kernel knows under a name, as it is before the name goes.
+    fn shown_at(&self, place: Place<'_>) -> Option<Stat> {
+        let ino = self.0.inodes.lock().told(place.parent, place.name)?;
+        self.getattr(ino).ok()
+    }
+
+    // The last name of a thing went: whoever has it open is still shown what it was.
+    fn lost(&self, shown: Option<Stat>) {
+        let Some(shown) = shown else { return };
+        if let Some(inode) = self.0.inodes.lock().get_mut(shown.ino) {
+            inode.gone = Some(Stat { links: 0, ctime: SystemTime::now(), ..shown });
+        }
     }
 
     /// Moves a door. A temporary file moved over an older one is a save of that one; a file that is moved away
@@ -139,6 +190,7 @@ impl Tree {
         who: Option<ProcessKey>,
     ) -> Result<()> {
         let ino = self.0.inodes.lock().told(from.parent, from.name);
+        let shown = self.shown_at(to);
         self.untold(&[from, to], || {
             Ok(self.0.node.rename(from.room, from.name, to.room, to.name, no_replace)?)
         })?;
@@ -150,6 +202,7 @@ impl Tree {
             && self.is_gone(old)
         {
             self.orphan(old);
+            self.lost(shown);
         }
         let mut departures = self.0.departures.lock();
         departures.forget(to.room, to.name);
@@ -258,7 +311,8 @@ impl Tree {
     }
 
     fn is_gone(&self, oid: Oid) -> bool {
-        self.0.node.attr(oid).map_or(true, |attr| attr.links == 0)
+        // A room that is replaced was empty, and had one place.
+        self.0.node.attr(oid).map_or(true, |attr| attr.links == 0 || attr.what == What::Room)
     }
 
     fn is_file(&self, oid: Oid) -> bool {

@@ -132,6 +132,48 @@ impl Content {
         Ok(())
     }
 
+    /// Makes zeros of a range, as far as there are bytes; a file gives the space back.
+    pub(crate) fn punch(&mut self, from: u64, len: u64, scratch: Scratch<'_>) -> Result<()> {
+        let end = from.saturating_add(len).min(self.size());
+        if from >= end {
+            return Ok(());
+        }
+        self.make_writable(end, scratch)?;
+        match self {
+            Content::Memory(bytes) => bytes[from as usize..end as usize].fill(0),
+            Content::Own(file, _) => {
+                use rustix::fs::FallocateFlags;
+                let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+                if rustix::fs::fallocate(&*file, hole, from, end - from).is_err() {
+                    write_zeros(file, from, end)?;
+                }
+            }
+            _ => return Err(not_here()),
+        }
+        Ok(())
+    }
+
+    /// Where the next bytes (`data`), or the next hole, begin from `from` on; None past the last. What is not in
+    /// a file of its own is bytes to its end.
+    pub(crate) fn seek(&self, from: u64, data: bool) -> Result<Option<u64>> {
+        let size = self.size();
+        if from >= size {
+            return Ok(None);
+        }
+        let (Content::Frozen(file, _) | Content::Own(file, _)) = self else {
+            return Ok(Some(if data { from } else { size }));
+        };
+        // Another descriptor: the place of this one is shared with whoever else holds it.
+        let other = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&**file)))?;
+        let to = if data { rustix::fs::SeekFrom::Data(from) } else { rustix::fs::SeekFrom::Hole(from) };
+        match rustix::fs::seek(&other, to) {
+            Ok(at) => Ok(Some(at.min(size)).filter(|at| !data || *at < size)),
+            Err(rustix::io::Errno::NXIO) if data => Ok(None),
+            Err(rustix::io::Errno::INVAL) => Ok(Some(if data { from } else { size })),
+            Err(error) => Err(std::io::Error::from(error).into()),
+        }
+    }
+
     /// What to hand to the node as it is now. A file is frozen by it: the node may keep it, so the next write
     /// goes to a copy.
     pub(crate) fn snapshot(&mut self) -> Result<NewContent> {
@@ -175,6 +217,17 @@ impl Content {
         }
         Ok(())
     }
+}
+
+fn write_zeros(file: &File, from: u64, end: u64) -> Result<()> {
+    let zeros = vec![0; 1 << 20];
+    let mut at = from;
+    while at < end {
+        let n = (end - at).min(zeros.len() as u64) as usize;
+        file.write_all_at(&zeros[..n], at)?;
+        at += n as u64;
+    }
+    Ok(())
 }
 
 fn read_file(file: &File, offset: u64, len: usize) -> Result<Vec<u8>> {

@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) orphan: bool,
     perm: u16,
     mtime: SystemTime,
+    // When it was last written through a handle, whatever time was set since.
+    written: SystemTime,
     touched: Instant,
     writer: Option<ProcessKey>,
     committing: bool,
@@ -81,6 +83,7 @@ pub(crate) struct Committed {
 pub(crate) struct Shown {
     pub(crate) size: u64,
     pub(crate) mtime: SystemTime,
+    pub(crate) written: SystemTime,
     pub(crate) perm: u16,
     pub(crate) changed: bool,
     pub(crate) orphan: bool,
@@ -99,6 +102,7 @@ impl WorkingCopy {
             orphan: false,
             perm: attr.perm,
             mtime: attr.mtime,
+            written: attr.ctime,
             touched: Instant::now(),
             writer: None,
             committing: false,
@@ -145,6 +149,7 @@ impl WorkingCopy {
         Shown {
             size: state.content.size(),
             mtime: state.mtime,
+            written: state.written,
             perm: state.perm,
             changed,
             orphan: state.orphan,
@@ -203,6 +208,14 @@ impl WorkingCopy {
         Ok(state.changed(Change::Edited, writer))
     }
 
+    /// Makes zeros of a range, as far as there are bytes. True: the copy was unchanged until now.
+    pub(crate) fn punch(&self, from: u64, len: u64, writer: Option<ProcessKey>, node: &Node) -> Result<bool> {
+        let mut state = self.state.lock();
+        state.fetch(node)?;
+        state.content.punch(from, len, &|| Ok(node.scratch()?))?;
+        Ok(state.changed(Change::Edited, writer))
+    }
+
     /// Empties it, as the beginning of a save that replaces all: an edit of `base`, which is what the writer has
     /// read. True: the copy was unchanged until now.
     pub(crate) fn empty(
@@ -257,6 +270,7 @@ impl WorkingCopy {
         }
         let change = std::mem::replace(&mut state.change, Change::None);
         let (oid, base, writer) = (state.oid, state.base.clone(), state.writer);
+        let written = state.written;
         let tail = match change {
             Change::Appended(from) if !state.newborn => state.content.tail(from),
             _ => None,
@@ -272,6 +286,9 @@ impl WorkingCopy {
         drop(state);
 
         let saved = content.and_then(|content| hand_over(node, oid, &base, tail, content));
+        if let Ok(saved) = saved.as_ref().map(|saved| saved.wrote.clone()) {
+            node.written_at(oid, &saved, written)?;
+        }
 
         let mut state = self.state.lock();
         state.committing = false;
@@ -340,6 +357,7 @@ impl State {
         self.set_writer(writer);
         self.touched = Instant::now();
         self.mtime = SystemTime::now();
+        self.written = self.mtime;
         first
     }
 

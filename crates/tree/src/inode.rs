@@ -6,6 +6,7 @@
 
 use crate::control::Control;
 use crate::copy::WorkingCopy;
+use crate::tree::Stat;
 use base::{Hash, Oid};
 use node::Version;
 use std::collections::HashMap;
@@ -45,6 +46,8 @@ pub(crate) struct Inode {
     pub(crate) cached: Option<Version>,
     /// Its object's names lead to another inode now: this one serves its open handles only.
     pub(crate) apart: bool,
+    /// What it was when its last name went.
+    pub(crate) gone: Option<Stat>,
     lookups: u64,
     names: Vec<(u64, Arc<str>)>,
 }
@@ -93,6 +96,7 @@ impl Inodes {
         };
         if let Some(inode) = self.by_ino.get_mut(&ino) {
             inode.lookups += 1;
+            inode.gone = None;
         }
         self.tell(parent, name, ino);
         ino
@@ -149,6 +153,7 @@ impl Inodes {
         let Some(inode) = self.by_ino.get_mut(&ino) else { return };
         let old = std::mem::replace(&mut inode.key, key.clone());
         inode.apart = false;
+        inode.gone = None;
         if self.primary.get(&old) == Some(&ino) {
             self.primary.remove(&old);
         }
@@ -230,6 +235,7 @@ impl Inodes {
             opens: 0,
             cached: None,
             apart: false,
+            gone: None,
             lookups: 0,
             names: Vec::new(),
         };

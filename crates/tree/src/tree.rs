@@ -13,7 +13,7 @@ use crate::watch::Invalidate;
 use crate::{scratch, symlink};
 use base::{Kind, Oid};
 use crossbeam_channel::{Receiver, Sender};
-use node::{Attr, Found, Node, Target, What};
+use node::{Attr, Found, Node, Owner, Special, Target, What};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -53,6 +53,8 @@ pub enum Sort {
     File,
     /// A symlink.
     Link,
+    /// A pipe, a socket or a device.
+    Special(Special),
 }
 
 /// What `stat` shows.
@@ -66,10 +68,24 @@ pub struct Stat {
     pub size: u64,
     /// When the content last changed.
     pub mtime: SystemTime,
-    /// Permission bits within 0777.
+    /// When anything of it last changed.
+    pub ctime: SystemTime,
+    /// When it was last read.
+    pub atime: SystemTime,
+    /// Permission, set-id and sticky bits, within 07777.
     pub perm: u16,
-    /// Names that lead to it; 1 for a room, whose rooms are not counted.
+    /// Names that lead to it; for a room, 2 and one for each room in it.
     pub links: u32,
+    /// Who owns it.
+    pub owner: Owner,
+}
+
+impl Stat {
+    /// What is shown of a thing that nobody set anything of.
+    pub fn plain(ino: u64, sort: Sort, size: u64, mtime: SystemTime, perm: u16) -> Stat {
+        let owner = Owner::default();
+        Stat { ino, sort, size, mtime, ctime: mtime, atime: mtime, perm, links: 1, owner }
+    }
 }
 
 /// One name of a listing.
@@ -126,12 +142,15 @@ impl Tree {
     ///
     /// Errors: the number is unknown, or what it stood for is gone.
     pub fn getattr(&self, ino: u64) -> Result<Stat> {
-        let (key, copy, apart) = {
+        let (key, copy, apart, gone) = {
             let inodes = self.0.inodes.lock();
             let inode = inodes.get(ino).ok_or_else(stale)?;
-            (inode.key.clone(), inode.copy.upgrade(), inode.apart)
+            (inode.key.clone(), inode.copy.upgrade(), inode.apart, inode.gone)
         };
-        self.stat(ino, &key, copy.as_deref(), apart)
+        match gone {
+            Some(gone) => Ok(stat_gone(gone, copy.as_deref())),
+            None => self.stat(ino, &key, copy.as_deref(), apart),
+        }
     }
 
     /// Whether what a symlink or file shows may be written by this person at all.
@@ -272,7 +291,7 @@ impl Tree {
 
     fn stat(&self, ino: u64, key: &Key, copy: Option<&WorkingCopy>, apart: bool) -> Result<Stat> {
         let node = &self.0.node;
-        let fixed = |sort, size, perm| Stat { ino, sort, size, mtime: SystemTime::now(), perm, links: 1 };
+        let fixed = |sort, size, perm| Stat::plain(ino, sort, size, SystemTime::now(), perm);
         match key {
             Key::Control(control) if control.is_room() => Ok(fixed(Sort::Room, 0, 0o555)),
             // Its size is known when it is read; readers ask until the end.
@@ -280,22 +299,23 @@ impl Tree {
             Key::Way { room, to } => {
                 let attr = node.attr(*to)?;
                 let size = self.way_text(*room, *to).len() as u64;
-                Ok(Stat { ino, sort: Sort::Link, size, mtime: attr.mtime, perm: 0o777, links: 1 })
+                Ok(Stat::plain(ino, Sort::Link, size, attr.mtime, 0o777))
             }
             Key::Version(oid, hash) => {
                 let attr = node.attr(*oid)?;
                 let size = Content::of(node.read_version(*oid, *hash)?).size();
-                Ok(Stat { ino, sort: Sort::File, size, mtime: attr.mtime, perm: attr.perm, links: 1 })
+                Ok(Stat::plain(ino, Sort::File, size, attr.mtime, attr.perm))
             }
             Key::Object(oid) => {
                 let shown = copy.map(WorkingCopy::show);
                 if let Some(shown) = shown.as_ref().filter(|shown| shown.orphan) {
                     let (size, mtime, perm) = (shown.size, shown.mtime, shown.perm);
-                    return Ok(Stat { ino, sort: Sort::File, size, mtime, perm, links: 0 });
+                    return Ok(Stat { links: 0, ..Stat::plain(ino, Sort::File, size, mtime, perm) });
                 }
                 let mut stat = self.stat_object(ino, *oid, &node.attr(*oid)?)?;
                 if let Some(shown) = shown.filter(|shown| apart || shown.changed) {
                     (stat.size, stat.mtime) = (shown.size, shown.mtime);
+                    stat.ctime = stat.ctime.max(shown.written);
                 }
                 Ok(stat)
             }
@@ -306,6 +326,7 @@ impl Tree {
         let (sort, perm) = match attr.what {
             What::Room => (Sort::Room, attr.perm),
             What::Link => (Sort::Link, 0o777),
+            What::Special(special) => (Sort::Special(special), attr.perm),
             _ => (Sort::File, attr.perm),
         };
         let size = match attr.what {
@@ -313,8 +334,10 @@ impl Tree {
             What::Link if !attr.mine => self.link_text(ino, oid, false)?.len() as u64,
             _ => attr.size,
         };
-        let links = if sort == Sort::Room { 1 } else { attr.links.max(1) };
-        Ok(Stat { ino, sort, size, mtime: attr.mtime, perm: perm & 0o777, links })
+        let links = attr.links.max(1);
+        let perm = (perm & 0o777) | (attr.special_bits & 0o7000);
+        let (ctime, atime, owner) = (attr.ctime, attr.atime, attr.owner);
+        Ok(Stat { ino, sort, size, mtime: attr.mtime, ctime, atime, perm, links, owner })
     }
 
     fn link_text(&self, ino: u64, oid: Oid, mine: bool) -> Result<Vec<u8>> {
@@ -379,6 +402,15 @@ impl Tree {
     }
 }
 
+// What is shown of what no name leads to any more: as it was, with the bytes that its handles wrote.
+fn stat_gone(mut gone: Stat, copy: Option<&WorkingCopy>) -> Stat {
+    if let Some(shown) = copy.map(WorkingCopy::show).filter(|shown| shown.orphan) {
+        (gone.size, gone.mtime) = (shown.size, shown.mtime);
+        gone.ctime = gone.ctime.max(shown.written);
+    }
+    gone
+}
+
 pub(crate) fn key_of_found(room: Oid, found: &Found) -> Key {
     match (found.target, found.version) {
         (Target::LinkTo(to), _) => Key::Way { room, to },
@@ -391,6 +423,7 @@ fn sort_of(found: &Found) -> Sort {
     match (found.target, found.what) {
         (Target::LinkTo(_), _) | (_, What::Link) => Sort::Link,
         (_, What::Room) => Sort::Room,
+        (_, What::Special(special)) => Sort::Special(special),
         _ => Sort::File,
     }
 }

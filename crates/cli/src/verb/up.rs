@@ -40,6 +40,9 @@ pub(crate) struct Args {
     /// The background half of --detach
     #[arg(long, hide = true, conflicts_with = "detach")]
     pub(crate) session: bool,
+    /// Let other users of this machine in, as far as permissions go: for tests that run as several
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    pub(crate) allow_other: bool,
 }
 
 /// How long the last answer may take to reach the program that asked the node to stop.
@@ -63,7 +66,7 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
         listen: args.listen.clone(),
         network: true,
     })?;
-    let options = mount::MountOptions { wake: !args.no_wake, ..Default::default() };
+    let options = mount::MountOptions { allow_other: args.allow_other, wake: !args.no_wake };
     match open_faces(home, &node, mountpoint, &options, stop) {
         Ok((mount, mountpoint)) => {
             let ended = announce(home, &node, mountpoint.as_deref(), args.json).map(|()| wait(&endings));

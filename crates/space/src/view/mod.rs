@@ -81,6 +81,8 @@ struct Room {
     /// The groups that show more than their plain name.
     crowded: BTreeSet<Arc<str>>,
     shown: BTreeMap<Arc<str>, Shown>,
+    /// Those of them that are directories.
+    rooms: BTreeSet<Arc<str>>,
     /// How many doors show.
     showing: usize,
 }
@@ -290,6 +292,11 @@ impl View {
             .filter_map(|(room, door)| Some((room, &self.shown_of(room, door)?.name)))
             .collect();
         names.len()
+    }
+
+    /// How many names of a room are rooms, here or in another space.
+    pub fn rooms_in(&self, room: ObjectId) -> usize {
+        self.rooms.get(&room).map_or(0, |r| r.rooms.len())
     }
 
     /// What an object was born as; none where its birth is not here.

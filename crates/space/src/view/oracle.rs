@@ -162,5 +162,7 @@ fn name_all(view: &mut View, id: ObjectId) {
         }
         room.shown.extend(names.into_iter().map(|shown| (shown.name.clone(), shown)));
     }
+    let rooms = room.shown.values().filter(|shown| view.is_directory(shown));
+    room.rooms = rooms.map(|shown| shown.name.clone()).collect();
     view.rooms.insert(id, room);
 }

@@ -184,6 +184,7 @@ impl View {
         for label in &labels {
             let Some(group) = room.groups.get_mut(label) else { continue };
             for name in std::mem::take(&mut group.names) {
+                room.rooms.remove(&name);
                 before.extend(room.shown.remove_entry(&name));
             }
         }
@@ -203,12 +204,20 @@ impl View {
             room.groups.entry(label).or_insert_with(Group::default).names = list;
         }
         room.shown.extend(after.iter().map(|(name, shown)| (name.clone(), shown.clone())));
+        let rooms = after.values().filter(|shown| self.is_directory(shown));
+        room.rooms.extend(rooms.map(|shown| shown.name.clone()));
         self.rooms.insert(id, room);
         let names: BTreeSet<Arc<str>> = before.keys().chain(after.keys()).cloned().collect();
         for name in names {
             let (before, after) = (before.remove(&name), after.remove(&name));
             out.add(Changed { room: id, name, before, after });
         }
+    }
+
+    /// Whether a name is a room itself, not a way to one.
+    pub(super) fn is_directory(&self, shown: &Shown) -> bool {
+        let here = door::here(&shown.target).is_some_and(|target| self.is_room(target));
+        shown.how == How::Elsewhere || shown.how == How::Place && here
     }
 
     /// What a group shows. `room` is given, as it may be out of the view just now.
