@@ -73,7 +73,7 @@ printf '#!/bin/sh\nexec %s -i "$@"\n' "$(command -v mount)" > "$dir/bin/mount"
 chmod 755 "$dir/bin/mount"
 PATH=$dir/bin:$PATH cases true erofs
 
-fsx() { # name, largest file, largest operation, alignment, weight of closing, weight of mapping
+fsx() { # name, largest file, largest operation, alignment, weight of closing, of mapping, of allocating
     say "fsx: $1, $operations operations"
     cat > "$dir/fsx.toml" <<EOF
 flen = $2
@@ -90,7 +90,7 @@ mapwrite = $6
 truncate = 5
 fsync = 0.2
 fdatasync = 0.2
-posix_fallocate = 3
+posix_fallocate = $7
 punch_hole = 3
 sendfile = 3
 posix_fadvise = 1
@@ -99,10 +99,11 @@ EOF
     "$tools/fsx" -q -N "$operations" -f "$dir/fsx.toml" -P "$dir" "$mount/fsx"
     rm -f "$mount/fsx"
 }
-fsx "in memory, never cached" 262144 65536 1 0.2 0
-fsx "in memory, mapped" 262144 65536 1 0.2 10
-fsx "a large file, cached between writes" 4194304 262144 1 0.2 10
-fsx "whole pages" 1048576 262144 4096 0.2 10
+fsx "in memory, never cached" 262144 65536 1 0.2 0 3
+fsx "in memory, mapped" 262144 65536 1 0.2 10 3
+fsx "a large file, cached between writes" 4194304 262144 1 0.2 10 3
+# Where it aligns, it allocates nothing at times, which is no range.
+fsx "whole pages" 1048576 262144 4096 0.2 10 0
 
 say "fio: blocks that carry their own checksums"
 for how in "--ioengine=psync" "--ioengine=psync --direct=1" "--ioengine=mmap" "--ioengine=psync --fsync=16"; do
@@ -123,6 +124,7 @@ done
 echo "all done"
 
 say "sqlite: a database that lives on the mount, and kill -9"
+cd "$dir"
 for mode in delete wal; do
     sqlite3 "$mount/$mode.db" "pragma journal_mode=$mode; create table t(n integer primary key, s text);" > "$dir/mode"
     for round in 1 2 3; do
@@ -144,6 +146,7 @@ for mode in delete wal; do
 done
 
 say "git: clone, commit, gc, fsck of a repository made here"
+cd "$mount"
 git init -q -b main "$dir/source"
 (cd "$dir/source" && git config user.email a@b && git config user.name a &&
     for n in $(seq 60); do mkdir -p "d$((n % 7))"; seq "$((n * 50))" > "d$((n % 7))/f$n"; git add -A; git commit -qm "$n"; done)
