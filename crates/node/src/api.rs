@@ -113,6 +113,23 @@ pub struct Saved {
     pub merged: bool,
 }
 
+/// What a process read of an object, to be known again after a restart of the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The boot of the machine in which the process runs.
+    pub boot: String,
+    /// The process: its id and when it started.
+    pub process: (u32, u64),
+    /// The object.
+    pub oid: Oid,
+    /// The version.
+    pub version: Version,
+    /// What it has in its buffers, where that is another version.
+    pub buffer: Option<Version>,
+    /// The names it read it under, each in its room.
+    pub names: Vec<(Oid, String)>,
+}
+
 /// Something changed that a face may have cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

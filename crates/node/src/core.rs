@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) arrivals: (Mutex<u64>, parking_lot::Condvar),
     /// Where the objects of rooms went that were shared in this run.
     pub(crate) moved: Moved,
+    /// What programs had read, as it is kept over a restart.
+    pub(crate) reads: Mutex<crate::reads::Kept>,
 }
 
 /// What only the holder of the writer's lock touches.

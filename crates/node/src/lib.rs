@@ -33,6 +33,7 @@ mod opening;
 mod placing;
 mod policy;
 mod read;
+mod reads;
 mod record;
 mod rendered;
 mod seal;
@@ -46,7 +47,7 @@ mod tests;
 
 pub use api::{
     Added, Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, Member, NewContent, Offer,
-    PeerStatus, Role, Saved, Shared, SpaceStatus, Statfs, Status, Target, Version, What,
+    PeerStatus, Read, Role, Saved, Shared, SpaceStatus, Statfs, Status, Target, Version, What,
 };
 pub use base::Oid;
 pub use error::{Error, Result};

@@ -3,7 +3,8 @@
 
 use crate::content::{Content, Scratch};
 use crate::error::Result;
-use crate::process::ProcessKey;
+use crate::process::{ProcessKey, Who};
+use crate::settle::Base;
 use base::{Kind, Oid};
 use node::{Attr, Body, NewContent, Node, Saved, Version, What};
 use parking_lot::{Mutex, MutexGuard};
@@ -55,7 +56,9 @@ pub(crate) struct State {
     perm: u16,
     mtime: SystemTime,
     touched: Instant,
-    writer: Option<ProcessKey>,
+    writer: Option<Who>,
+    // Whose reading the base comes from, where it is not the writer's own.
+    lent: Option<ProcessKey>,
     committing: bool,
     // Size and time were shown to somebody while they were not yet the node's.
     shown: bool,
@@ -70,7 +73,9 @@ pub(crate) struct Committed {
     /// What became of it.
     pub(crate) saved: Saved,
     /// Whose edit it was.
-    pub(crate) writer: Option<ProcessKey>,
+    pub(crate) writer: Option<Who>,
+    /// The process above the writer whose reading it was an edit of.
+    pub(crate) lent: Option<ProcessKey>,
     /// Somebody was shown a size or a time that may be wrong now.
     pub(crate) shown: bool,
     /// Somebody read the bytes before they were a version.
@@ -101,6 +106,7 @@ impl WorkingCopy {
             mtime: attr.mtime,
             touched: Instant::now(),
             writer: None,
+            lent: None,
             committing: false,
             shown: false,
             peeked: false,
@@ -173,7 +179,7 @@ impl WorkingCopy {
         &self,
         offset: Option<u64>,
         data: &[u8],
-        writer: Option<ProcessKey>,
+        writer: Option<Who>,
         node: &Node,
     ) -> Result<bool> {
         let mut state = self.state.lock();
@@ -193,7 +199,7 @@ impl WorkingCopy {
     }
 
     /// Cuts it to a size, or fills it up. True: the copy was unchanged until now.
-    pub(crate) fn resize(&self, size: u64, writer: Option<ProcessKey>, node: &Node) -> Result<bool> {
+    pub(crate) fn resize(&self, size: u64, writer: Option<Who>, node: &Node) -> Result<bool> {
         let mut state = self.state.lock();
         if size == state.content.size() {
             return Ok(false);
@@ -205,12 +211,7 @@ impl WorkingCopy {
 
     /// Empties it, as the beginning of a save that replaces all: an edit of `base`, which is what the writer has
     /// read. True: the copy was unchanged until now.
-    pub(crate) fn empty(
-        &self,
-        base: Option<Version>,
-        writer: Option<ProcessKey>,
-        node: &Node,
-    ) -> Result<bool> {
+    pub(crate) fn empty(&self, base: Option<Base>, writer: Option<Who>, node: &Node) -> Result<bool> {
         let mut state = self.state.lock();
         if state.newborn && state.content.size() == 0 {
             return Ok(false);
@@ -220,7 +221,7 @@ impl WorkingCopy {
         if let Some(base) = base
             && !state.newborn
         {
-            state.base = base;
+            (state.base, state.lent) = (base.version, base.lent);
         }
         let first = state.changed(Change::Edited, writer);
         state.change = if state.newborn { Change::None } else { Change::Emptied };
@@ -236,6 +237,12 @@ impl WorkingCopy {
             Change::Emptied => Some(state.touched + EMPTIED_WAITS),
             Change::Appended(_) | Change::Edited => Some(state.touched + EDITS_WAIT),
         }
+    }
+
+    /// Whether it holds what somebody else wrote, an emptying excepted.
+    pub(crate) fn has_edits_of_others(&self, who: Option<Who>) -> bool {
+        let state = self.state.lock();
+        matches!(state.change, Change::Appended(_) | Change::Edited) && !state.newborn && state.writer != who
     }
 
     /// Whether a close of a handle that wrote commits: there is something, and it is more than an emptying.
@@ -283,7 +290,8 @@ impl WorkingCopy {
         state.base = saved.wrote.clone();
         let shown = std::mem::take(&mut state.shown);
         let peeked = std::mem::take(&mut state.peeked);
-        Ok(Some(Committed { oid, saved, writer, shown, peeked }))
+        let lent = state.lent.take();
+        Ok(Some(Committed { oid, saved, writer, lent, shown, peeked }))
     }
 }
 
@@ -326,11 +334,11 @@ impl State {
     }
 
     /// Who wrote last.
-    pub(crate) fn set_writer(&mut self, writer: Option<ProcessKey>) {
+    pub(crate) fn set_writer(&mut self, writer: Option<Who>) {
         self.writer = writer.or(self.writer);
     }
 
-    fn changed(&mut self, change: Change, writer: Option<ProcessKey>) -> bool {
+    fn changed(&mut self, change: Change, writer: Option<Who>) -> bool {
         let first = self.change == Change::None;
         self.change = change;
         self.set_writer(writer);
