@@ -290,7 +290,7 @@ impl WorkingCopy {
         state.base = saved.wrote.clone();
         let shown = std::mem::take(&mut state.shown);
         let peeked = std::mem::take(&mut state.peeked);
-        let lent = state.lent.take();
+        let lent = state.lent;
         Ok(Some(Committed { oid, saved, writer, lent, shown, peeked }))
     }
 }
