@@ -17,6 +17,12 @@ fn saves_twice(path: &std::path::Path) -> String {
     )
 }
 
+// Vim asks whether to write a file that has changed.
+fn saved_by_vim(pair: &Pair, vim: &Terminal, words: &str) {
+    let asks = [("(y/n)", "y"), ("(L)oad", "o"), ("Press ENTER", "<Enter>")];
+    vim.answer_until("vim has saved", &asks, || text(&pair.theirs("g")).contains(words));
+}
+
 #[test]
 fn an_editor_outlives_the_node() {
     let mut pair = Pair::new();
@@ -38,6 +44,7 @@ fn an_editor_outlives_the_node() {
     pair.bob_edits(&["f", "g"], "theta\n", "theta by bob\n");
     script.go();
     vim.send(&["A mine", "<Escape>", ":w!", "<Enter>"]);
+    saved_by_vim(&pair, &vim, "alpha mine");
     let first = BEFORE.replace("alpha", "alpha mine").replace("theta", "theta by bob");
     pair.both("g", &first);
     pair.both("f", &first);
@@ -49,6 +56,7 @@ fn an_editor_outlives_the_node() {
     pair.bob_edits(&["f", "g"], "eta\ntheta by", "eta as well\ntheta by");
     script.finish();
     vim.send(&["jA mine", "<Escape>", ":w!", "<Enter>"]);
+    saved_by_vim(&pair, &vim, "beta mine");
     let second = first.replace("beta", "beta mine").replace("\neta\n", "\neta as well\n");
     pair.both("f", &second);
     pair.both("g", &second);
@@ -109,7 +117,13 @@ fn a_save_goes_to_what_was_read_where_a_friends_file_took_the_name() {
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                 .filter(|other| other.starts_with(&format!("{name}~")))
                 .collect();
-            assert_eq!(names.len(), 1, "what {name} is called beside bob's: {names:?}; {}", pair.ann.name);
+            assert_eq!(
+                names.len(),
+                1,
+                "what {name} is called beside bob's: {names:?}; {}: {:?}",
+                pair.ann.name,
+                harness::shell(&pair.room(), "ls -la")
+            );
             names.remove(0)
         };
         let mine = other(&pair, pair.room());
@@ -164,12 +178,14 @@ fn an_editor_open_before_the_share_saves_into_the_shared_room() {
     pair.bob_edits(&["f", "g"], "theta\n", "theta by bob\n");
     script.go();
     vim.send(&["A mine", "<Escape>", ":w!", "<Enter>"]);
+    saved_by_vim(&pair, &vim, "alpha mine");
     let first = BEFORE.replace("alpha", "alpha mine").replace("theta", "theta by bob");
     pair.both("f", &first);
     pair.both("g", &first);
     pair.bob_edits(&["f", "g"], "eta\ntheta by", "eta as well\ntheta by");
     script.finish();
     vim.send(&["jA mine", "<Escape>", ":w!", "<Enter>"]);
+    saved_by_vim(&pair, &vim, "beta mine");
     let second = first.replace("beta", "beta mine").replace("\neta\n", "\neta as well\n");
     pair.both("f", &second);
     pair.both("g", &second);
@@ -185,16 +201,16 @@ fn the_same_replacement_shows_once_and_an_overlapping_one_is_listed() {
     let replace = |name: &str, new: &str| {
         format!("t=open('{name}').read()\npause()\nopen('{name}','w').write(t.replace('gamma','{new}'))")
     };
-    let mut same = Script::python(&pair.room(), &pair.aside("a"), &replace("same", "gamma 0.2.0"));
+    let mut same = Script::python(&pair.room(), &pair.aside("a"), &replace("same", "GAMMAS"));
     let mut differs = Script::python(&pair.room(), &pair.aside("b"), &replace("differs", "GAMMA"));
-    let mut once = Script::python(&pair.room(), &pair.aside("c"), &replace("same", "gamma 0.2.0"));
+    let mut once = Script::python(&pair.room(), &pair.aside("c"), &replace("same", "GAMMAS"));
     for script in [&mut same, &mut differs, &mut once] {
         script.wait_pause();
     }
-    pair.bob_edits(&["same"], "gamma\n", "gamma 0.2.0\n");
+    pair.bob_edits(&["same"], "gamma\n", "GAMMAS\n");
     pair.bob_edits(&["differs"], "gamma\n", "Gamma and more\n");
     [same, differs, once].into_iter().for_each(Script::finish);
-    pair.both("same", &BEFORE.replace("gamma", "gamma 0.2.0"));
+    pair.both("same", &BEFORE.replace("gamma", "GAMMAS"));
     let listed = |person: &Person| {
         let status = person.status();
         let paths: Vec<String> =

@@ -251,8 +251,12 @@ pub struct Status {
     pub offers: Vec<Offer>,
     /// Addresses friends can dial.
     pub listening: Vec<String>,
-    /// Files that are never sent.
+    /// How many files are never sent.
     pub local_files: u64,
+    /// Some of them, by path, and why.
+    pub unshared: Vec<(String, &'static str)>,
+    /// Texts in which two people changed the same words, by path.
+    pub overlaps: Vec<String>,
     /// What is wrong, a line each.
     pub problems: Vec<String>,
     /// Bytes of the store on disk.

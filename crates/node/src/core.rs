@@ -160,6 +160,16 @@ impl Core {
         }
     }
 
+    /// Notes that two people changed the same words of a text, or (false) that somebody has looked since.
+    pub(crate) fn note_overlap(&self, oid: Oid, overlaps: bool) {
+        let mut state = self.state.write();
+        if !overlaps {
+            state.overlaps.remove(&oid);
+        } else if state.overlaps.len() < 64 {
+            state.overlaps.insert(oid);
+        }
+    }
+
     pub(crate) fn emit(&self, events: impl IntoIterator<Item = Event>) {
         self.events.send(events);
     }

@@ -87,6 +87,26 @@ impl Core {
         self.doc(&mut self.writer.lock(), oid).is_ok_and(|doc| doc.knows(version))
     }
 
+    /// Of several versions that somebody has read, the one that new content is most likely an edit of: the nearest.
+    /// What is exactly an earlier one is that one wanted back, and an edit of the last.
+    pub(crate) fn likeliest(&self, oid: &Oid, last: &Version, earlier: &[Version], bytes: &[u8]) -> Version {
+        let Ok(new) = std::str::from_utf8(bytes) else { return last.clone() };
+        let away = |version: &Version| {
+            let text = self.text_at(oid, version).ok()?;
+            Some(object::distance(&text, new))
+        };
+        let Some(mut least) = away(last) else { return last.clone() };
+        let mut nearest = last;
+        for version in earlier.iter().rev() {
+            match away(version) {
+                Some(0) => return last.clone(),
+                Some(distance) if distance < least => (nearest, least) = (version, distance),
+                _ => {}
+            }
+        }
+        nearest.clone()
+    }
+
     /// A text as it was at a version. Errors: it was none then, or the version is not here.
     pub(crate) fn text_at(&self, oid: &Oid, version: &Version) -> Result<String> {
         Ok(self.doc(&mut self.writer.lock(), oid)?.text_at(version)?)

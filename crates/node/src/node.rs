@@ -276,12 +276,17 @@ impl Node {
     }
 
     /// A save by replacement: `target` takes the content, permissions and time of the object at (from, old) as an edit
-    /// of `base` (of the newest, if none); the other's name vanishes.
-    pub fn replace(&self, from: Oid, old: &str, target: Oid, base: Option<&Version>) -> Result<Saved> {
+    /// of `base`, or of one of those read earlier (of the newest, if none); the other's name vanishes.
+    pub fn replace(
+        &self,
+        from: Oid,
+        old: &str,
+        target: Oid,
+        base: Option<(&Version, &[Version])>,
+    ) -> Result<Saved> {
         let (from, now) = (self.core.now_at(from), self.core.now_at(target));
         let source = self.core.lookup(&from, old)?.target.oid();
         let (newest, _) = self.core.read(&now)?;
-        let (target, base) = base.map_or((now, newest), |base| (target, base.clone()));
         let content = match self.core.read(&source)?.1 {
             Body::Bytes(bytes) => NewContent::Bytes(bytes.to_vec()),
             Body::File(file, size) => NewContent::File(reopen(&file)?, size),
@@ -290,6 +295,13 @@ impl Node {
             }
         };
         let attr = self.core.attr(&source)?;
+        let (target, base) = match (base, &content) {
+            (None, _) => (now, newest),
+            (Some((base, earlier)), NewContent::Bytes(bytes)) => {
+                (target, self.likeliest(target, base, earlier, bytes))
+            }
+            (Some((base, _)), _) => (target, base.clone()),
+        };
         let saved = self.core.save(&target, &base, content)?;
         self.core.set_attr(&target, Some(attr.perm), None)?;
         self.unlink(from, old)?;
@@ -324,6 +336,11 @@ impl Node {
     /// Whether a version of an object is one that this node can go by.
     pub fn knows(&self, oid: Oid, version: &Version) -> bool {
         self.core.knows(&oid, version)
+    }
+
+    /// Of several versions that somebody has read, the one that new content is most likely an edit of.
+    pub fn likeliest(&self, oid: Oid, last: &Version, earlier: &[Version], bytes: &[u8]) -> Version {
+        self.core.likeliest(&oid, last, earlier, bytes)
     }
 
     /// A text as it was at a version. Errors: it was none then, or the version is not here.

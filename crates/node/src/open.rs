@@ -72,6 +72,7 @@ impl Core {
                 peers: BTreeMap::new(),
                 home: me.home.tag(),
                 problems: BTreeSet::new(),
+                overlaps: BTreeSet::new(),
             }),
             me,
             writer: Mutex::new(Writer::new()),

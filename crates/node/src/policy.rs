@@ -30,6 +30,20 @@ pub(crate) fn saved_kind(was: Type, size: u64, text: bool) -> Type {
     }
 }
 
+/// Why a file is never sent, by its path.
+pub(crate) fn why_local(path: &str) -> &'static str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if ["-journal", "-wal", "-shm"].iter().any(|end| name.ends_with(end)) {
+        "belongs to a database that is open on this device"
+    } else if name.ends_with(".lock") {
+        "a lock of git"
+    } else if name.starts_with('.') || name.starts_with('#') {
+        "a scratch file of an editor"
+    } else {
+        "a backup that an editor made"
+    }
+}
+
 // Text that means something only as a whole: armoured keys, and what package managers write.
 fn is_whole(name: &str) -> bool {
     const ENDINGS: [&str; 4] = [".asc", ".gpg", ".age", ".pem"];

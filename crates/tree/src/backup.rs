@@ -3,12 +3,15 @@
 //! Some editors (vim with `backupcopy=yes`, nano with `-B`) copy the file to its backup just before they truncate it. By
 //! then a friend may have changed it; what is saved is still an edit of what was read before.
 
-use crate::copy::WorkingCopy;
+use crate::content::Content;
+use crate::copy::{WorkingCopy, is_database};
 use crate::handle::Noted;
+use crate::inode::Key;
 use crate::memory::Reading;
 use crate::process::Who;
 use crate::scratch;
 use crate::tree::Tree;
+use base::Oid;
 
 impl Tree {
     /// A process reads what this copy shows.
@@ -36,6 +39,38 @@ impl Tree {
         places.into_iter().for_each(|place| reads.note_name(who.process, oid, place));
         drop(reads);
         self.0.remember.wake();
+    }
+
+    /// Whether a file that is made under a name stays on this device.
+    pub(crate) fn is_local(&self, parent: u64, room: Oid, name: &str, who: Option<Who>) -> bool {
+        let lock = || {
+            let path = name.ends_with(".lock").then(|| self.0.node.path(room)).flatten();
+            path.is_some_and(|path| path.split('/').any(|name| name == ".git"))
+        };
+        self.begins_backup(parent, name, who)
+            || scratch::is_scratch(name)
+            || self.is_beside_database(parent, name)
+            || lock()
+    }
+
+    // What SQLite keeps beside a database means nothing without this machine's locks.
+    fn is_beside_database(&self, parent: u64, name: &str) -> bool {
+        let Some(of) = ["-journal", "-wal", "-shm"].iter().find_map(|end| name.strip_suffix(end)) else {
+            return false;
+        };
+        let Ok(Key::Object(oid)) = self.find(parent, of.as_bytes()) else { return false };
+        let held = self.0.copies.lock().get(&oid).and_then(std::sync::Weak::upgrade);
+        // Before its first transaction a database is an empty file.
+        match held {
+            Some(copy) => {
+                let state = copy.state();
+                state.is_database() || state.content.size() == 0
+            }
+            None => self.0.node.read(oid).is_ok_and(|(_, body)| {
+                let content = Content::of(body);
+                content.size() == 0 || is_database(&content)
+            }),
+        }
     }
 
     /// Whether making `name` sets aside a copy of a file that the same process has open for reading, under a name

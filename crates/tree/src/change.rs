@@ -196,7 +196,8 @@ impl Tree {
         let base = meant.base.as_ref();
         let node = &self.0.node;
         let saved = self.untold(&[from, to], || {
-            Ok(node.replace(from.room, from.name, meant.oid, base.map(|base| &base.version))?)
+            let base = base.map(|base| (&base.version, &base.earlier[..]));
+            Ok(node.replace(from.room, from.name, meant.oid, base)?)
         })?;
         let (named, old) = (old, node.now_at(meant.oid));
         // The kernel has moved the temporary's inode to the new name.
@@ -225,9 +226,9 @@ impl Tree {
         }
         if let Some(who) = who {
             let mut reads = self.0.reads.lock();
-            reads.note(who, old, saved.wrote.clone(), Reading::Plain);
+            reads.note(who, old, saved.wrote.clone(), Reading::Written);
             reads.note_name(who.process, old, (to.room, to.name.into()));
-            if let Some(lent) = base.and_then(|base| base.lent) {
+            if let Some(lent) = meant.base.as_ref().and_then(|base| base.lent) {
                 reads.lent(lent, old, &saved.wrote);
             }
         }

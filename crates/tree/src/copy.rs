@@ -40,6 +40,16 @@ pub(crate) struct WorkingCopy {
     // Held over a whole commit: two commits of one file never overlap. Taken before `state`.
     commit: Mutex<()>,
     state: Mutex<State>,
+    /// Handles that may write.
+    pub(crate) writers: AtomicUsize,
+}
+
+/// How the file of an SQLite database begins.
+const DATABASE: &[u8] = b"SQLite format 3\0";
+
+/// Whether content is a database.
+pub(crate) fn is_database(content: &Content) -> bool {
+    matches!(content.read(0, DATABASE.len()), Ok(Some(bytes)) if bytes == DATABASE)
 }
 
 pub(crate) struct State {
@@ -53,12 +63,16 @@ pub(crate) struct State {
     pub(crate) newborn: bool,
     /// No door leads to it any more: it is never committed.
     pub(crate) orphan: bool,
+    // Its file is never replaced while it is open, and handed over only whole.
+    database: bool,
     perm: u16,
     mtime: SystemTime,
     touched: Instant,
     writer: Option<Who>,
     // Whose reading the base comes from, where it is not the writer's own.
     lent: Option<ProcessKey>,
+    // What the writer had read before the base.
+    earlier: Vec<Version>,
     committing: bool,
     // Size and time were shown to somebody while they were not yet the node's.
     shown: bool,
@@ -95,10 +109,12 @@ impl WorkingCopy {
     /// The bytes of one version, open for the first time.
     pub(crate) fn new(oid: Oid, base: Version, content: Content, attr: &Attr) -> WorkingCopy {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let database = is_database(&content);
         let state = State {
             oid,
             base,
             content,
+            database,
             change: Change::None,
             newborn: false,
             orphan: false,
@@ -107,6 +123,7 @@ impl WorkingCopy {
             touched: Instant::now(),
             writer: None,
             lent: None,
+            earlier: Vec::new(),
             committing: false,
             shown: false,
             peeked: false,
@@ -115,6 +132,7 @@ impl WorkingCopy {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             handles: AtomicUsize::new(0),
             commit: Mutex::new(()),
+            writers: AtomicUsize::new(0),
             state: Mutex::new(state),
         }
     }
@@ -131,10 +149,10 @@ impl WorkingCopy {
     }
 
     /// Whether a handle opened when the newest version is `newest` belongs to this copy: it is that version, or
-    /// it holds local edits, which all must see.
+    /// it holds local edits, which all must see, or is a database, whose users share one file and its locks.
     pub(crate) fn serves(&self, newest: &Version) -> bool {
         let state = self.state.lock();
-        !state.orphan && (state.is_changed() || state.newborn || state.base == *newest)
+        !state.orphan && (state.is_changed() || state.newborn || state.database || state.base == *newest)
     }
 
     /// Whether reading or writing may have to wait for a friend.
@@ -146,7 +164,7 @@ impl WorkingCopy {
     /// For `stat`.
     pub(crate) fn show(&self) -> Shown {
         let mut state = self.state.lock();
-        let changed = state.is_changed() || state.newborn;
+        let changed = state.is_changed() || state.newborn || state.database;
         state.shown |= state.is_changed();
         Shown {
             size: state.content.size(),
@@ -190,6 +208,7 @@ impl WorkingCopy {
         let size = state.content.size();
         let at = offset.unwrap_or(size);
         state.content.write(at, data, &|| Ok(node.scratch()?))?;
+        state.database |= at == 0 && data.starts_with(DATABASE);
         let change = match state.change {
             Change::None if offset.is_none() => Change::Appended(size),
             Change::Appended(from) if offset.is_none() => Change::Appended(from),
@@ -221,7 +240,7 @@ impl WorkingCopy {
         if let Some(base) = base
             && !state.newborn
         {
-            (state.base, state.lent) = (base.version, base.lent);
+            (state.base, state.lent, state.earlier) = (base.version, base.lent, base.earlier);
         }
         let first = state.changed(Change::Edited, writer);
         state.change = if state.newborn { Change::None } else { Change::Emptied };
@@ -232,7 +251,7 @@ impl WorkingCopy {
     pub(crate) fn due(&self) -> Option<Instant> {
         let state = self.state.lock();
         match state.change {
-            _ if state.orphan => None,
+            _ if state.orphan || (state.database && self.writers.load(Ordering::Relaxed) > 0) => None,
             Change::None => None,
             Change::Emptied => Some(state.touched + EMPTIED_WAITS),
             Change::Appended(_) | Change::Edited => Some(state.touched + EDITS_WAIT),
@@ -247,7 +266,8 @@ impl WorkingCopy {
 
     /// Whether a close of a handle that wrote commits: there is something, and it is more than an emptying.
     pub(crate) fn is_worth_a_flush(&self) -> bool {
-        !matches!(self.state.lock().change, Change::None | Change::Emptied)
+        let state = self.state.lock();
+        !state.database && !matches!(state.change, Change::None | Change::Emptied)
     }
 
     /// Hands what was done to the node, as an edit of the base; afterwards the base is what was written. None:
@@ -259,7 +279,8 @@ impl WorkingCopy {
             return Ok(None);
         }
         let change = std::mem::replace(&mut state.change, Change::None);
-        let (oid, base, writer) = (state.oid, state.base.clone(), state.writer);
+        let (oid, mut base, writer) = (state.oid, state.base.clone(), state.writer);
+        let earlier = std::mem::take(&mut state.earlier);
         let tail = match change {
             Change::Appended(from) if !state.newborn => state.content.tail(from),
             _ => None,
@@ -274,6 +295,9 @@ impl WorkingCopy {
         state.committing = true;
         drop(state);
 
+        if let (false, Ok(NewContent::Bytes(bytes))) = (earlier.is_empty(), &content) {
+            base = node.likeliest(oid, &base, &earlier, bytes);
+        }
         let saved = content.and_then(|content| hand_over(node, oid, &base, tail, content));
 
         let mut state = self.state.lock();
@@ -321,6 +345,11 @@ impl State {
         let changed = self.is_changed();
         self.peeked |= changed;
         changed
+    }
+
+    /// Whether it is the file of a database.
+    pub(crate) fn is_database(&self) -> bool {
+        self.database
     }
 
     /// When it was last written.

@@ -15,6 +15,8 @@ use std::sync::Arc;
 const OF_ONE: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 /// (process, object) pairs remembered in all.
 const IN_ALL: usize = 16_384;
+/// Versions remembered that a process has read without saving.
+const EARLIER: usize = 4;
 /// Names remembered of an object that a process has read.
 const NAMES: usize = 4;
 
@@ -38,6 +40,8 @@ pub(crate) struct Seen {
     pub(crate) buffer: Option<Version>,
     /// What a process below this one wrote as an edit of `version`.
     pub(crate) below: Option<Version>,
+    /// What it read before without having saved since, the oldest first: it may have read again only to compare.
+    pub(crate) earlier: Vec<Version>,
     /// The names under which it was read, the newest last.
     pub(crate) names: Vec<Place>,
 }
@@ -45,8 +49,10 @@ pub(crate) struct Seen {
 /// What reading was for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// Exactly this version was read, or written.
+    /// Exactly this version was read.
     Plain,
+    /// Exactly this version was written.
+    Written,
     /// The version plus edits that this working copy still holds.
     Uncommitted(u64),
     /// To set a copy aside; in its buffers the process has what it read before that.
@@ -147,6 +153,11 @@ impl Reads {
         Some(self.seen(Reader::Process(process), oid)?.version.clone())
     }
 
+    /// What a process had read before that, and may still have in its buffers.
+    pub(crate) fn earlier(&mut self, process: ProcessKey, oid: Oid) -> Vec<Version> {
+        self.seen(Reader::Process(process), oid).map(|seen| seen.earlier.clone()).unwrap_or_default()
+    }
+
     /// What those below a process go by.
     pub(crate) fn lends(&mut self, process: ProcessKey, oid: Oid) -> Option<Version> {
         let seen = self.seen(Reader::Process(process), oid)?;
@@ -192,11 +203,21 @@ impl Reads {
             self.make_room();
         }
         let table = self.of.entry(reader).or_insert_with(|| LruCache::new(OF_ONE));
-        let names = table.pop(&oid).map(|seen| seen.names);
-        self.count -= usize::from(names.is_some());
-        let mut seen = Seen { version, names: names.unwrap_or_default(), ..Seen::default() };
+        let before = table.pop(&oid);
+        let had = before.is_some();
+        self.count -= usize::from(before.is_some());
+        let Seen { names, mut earlier, version: old, .. } = before.unwrap_or_default();
+        if had {
+            earlier.retain(|known| *known != old && *known != version);
+            earlier.extend((old != version).then_some(old));
+            earlier.drain(..earlier.len().saturating_sub(EARLIER));
+        }
+        if reading == Reading::Written {
+            earlier.clear();
+        }
+        let mut seen = Seen { version, names, earlier, ..Seen::default() };
         match reading {
-            Reading::Plain => {}
+            Reading::Plain | Reading::Written => {}
             Reading::Uncommitted(copy) => seen.uncommitted = Some(copy),
             Reading::Copying(before) => seen.buffer = before,
         }

@@ -77,7 +77,7 @@ impl Tree {
         if let Some(oid) = self.removed_meanwhile(who, room, name) {
             return self.open_named(oid, parent, name, How { truncate: true, ..how }, who);
         }
-        let local = self.begins_backup(parent, name, who) || scratch::is_scratch(name);
+        let local = self.is_local(parent, room, name, who);
         let oid = match self.0.node.create(room, name, perm, local) {
             Ok(oid) => oid,
             Err(error) if error.kind() == Kind::Exists && !how.exclusive => {
@@ -168,7 +168,14 @@ impl Tree {
     /// The last descriptor of a handle was closed.
     pub fn release(&self, handle: u64) {
         if let Some(Handle::File(file)) = self.0.handles.remove(handle) {
-            self.let_go(&file.copy());
+            let copy = file.copy();
+            if file.how.write && copy.writers.fetch_sub(1, Ordering::Relaxed) == 1 {
+                // Readers may keep it open for long; what fails is tried again.
+                if copy.state().is_database() && self.commit(&copy).is_err() {
+                    self.0.idle.watch(&copy);
+                }
+            }
+            self.let_go(&copy);
             self.told_elsewhere(&file);
             self.0.inodes.lock().closed(file.ino);
         }
@@ -212,7 +219,7 @@ impl Tree {
                 check_open(&attr, how)?;
                 let copy = self.hold_meant(&meant, &attr, how)?;
                 let Meant { base, .. } = meant;
-                let newest = || Base { version: attr.version.clone(), lent: None };
+                let newest = || Base { version: attr.version.clone(), lent: None, earlier: Vec::new() };
                 let base = how.write.then(|| base.unwrap_or_else(newest));
                 if how.truncate {
                     self.empty(&copy, base.clone(), who).inspect_err(|_| self.let_go(&copy))?;
@@ -248,6 +255,7 @@ impl Tree {
         noted: Noted,
         base: Option<Base>,
     ) -> u64 {
+        copy.writers.fetch_add(usize::from(how.write), Ordering::Relaxed);
         let oid = copy.state().oid;
         let elsewhere = {
             let mut inodes = self.0.inodes.lock();

@@ -39,7 +39,7 @@ impl Tree {
         {
             let mut reads = self.0.reads.lock();
             if let Some(writer) = done.writer {
-                reads.note(writer, done.oid, done.saved.wrote.clone(), Reading::Plain);
+                reads.note(writer, done.oid, done.saved.wrote.clone(), Reading::Written);
                 places.into_iter().for_each(|place| reads.note_name(writer.process, done.oid, place));
             }
             if let Some(lent) = done.lent {
@@ -103,6 +103,14 @@ impl Tree {
         if copy.handles.fetch_sub(1, Ordering::Relaxed) == 1 {
             // Another copy may stand in the table by now, or the object have changed: whichever is dead goes.
             copies.retain(|_, held| held.upgrade().is_some_and(|held| !Arc::ptr_eq(&held, copy)));
+            drop(copies);
+            // What came while the database was open shows from now on.
+            let state = copy.state();
+            let (oid, database) = (state.oid, state.is_database());
+            drop(state);
+            if database {
+                self.outdated(oid).into_iter().for_each(|notice| self.notice(notice));
+            }
         }
     }
 

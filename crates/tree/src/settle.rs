@@ -17,6 +17,8 @@ pub(crate) struct Base {
     pub(crate) version: Version,
     /// The process above the writer that had read it.
     pub(crate) lent: Option<ProcessKey>,
+    /// What they had read before, and may have still: some programs read again only to compare.
+    pub(crate) earlier: Vec<Version>,
 }
 
 /// Which object a save goes to, and what it is an edit of; the newest version, if none.
@@ -93,7 +95,8 @@ impl Tree {
     fn own_base(&self, process: ProcessKey, oid: Oid, replaces: bool) -> Option<Base> {
         let mut reads = self.0.reads.lock();
         let version = if replaces { reads.last(process, oid) } else { reads.in_buffer(process, oid) };
-        version.map(|version| Base { version, lent: None })
+        let earlier = reads.earlier(process, oid);
+        version.map(|version| Base { version, lent: None, earlier })
     }
 
     fn base_of_others(&self, who: Who, oid: Oid) -> Option<Base> {
@@ -101,11 +104,11 @@ impl Tree {
         let mut reads = self.0.reads.lock();
         let lent = above.into_iter().find_map(|process| {
             let version = reads.lends(process, oid)?;
-            Some(Base { version, lent: Some(process) })
+            Some(Base { version, lent: Some(process), earlier: Vec::new() })
         });
         lent.or_else(|| {
             let version = reads.in_session(who.session?, oid)?;
-            Some(Base { version, lent: None })
+            Some(Base { version, lent: None, earlier: Vec::new() })
         })
     }
 
