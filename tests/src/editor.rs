@@ -162,7 +162,7 @@ impl Script {
     /// Lets it go on to its end, which must be a success.
     pub fn finish(mut self) {
         self.go();
-        let status = self.child.wait().expect("the script's end");
+        let status = wait_for("the script ends", || self.child.try_wait().expect("the script's state"));
         assert!(status.success(), "the script ended with {status}");
     }
 }

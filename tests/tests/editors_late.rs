@@ -182,6 +182,7 @@ fn an_editor_open_before_the_share_saves_into_the_shared_room() {
     let first = BEFORE.replace("alpha", "alpha mine").replace("theta", "theta by bob");
     pair.both("f", &first);
     pair.both("g", &first);
+    script.wait_pause();
     pair.bob_edits(&["f", "g"], "eta\ntheta by", "eta as well\ntheta by");
     script.finish();
     vim.send(&["jA mine", "<Escape>", ":w!", "<Enter>"]);

@@ -52,3 +52,4 @@ pub use api::{
 pub use base::Oid;
 pub use error::{Error, Result};
 pub use node::{Node, Options, fsck};
+pub use policy::is_scratch;

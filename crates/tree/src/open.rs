@@ -72,6 +72,11 @@ impl Tree {
             if departure == Departure::Removed && self.0.node.attr(oid).is_ok_and(|attr| attr.perm != perm) {
                 self.0.node.set_attr(oid, Some(perm), None)?;
             }
+            // Another may have the name all the same, where both had it at once.
+            let oid = match self.find(parent, name.as_bytes()) {
+                Ok(Key::Object(named)) => named,
+                _ => oid,
+            };
             return self.open_named(oid, parent, name, How { truncate: true, ..how }, who);
         }
         if let Some(oid) = self.removed_meanwhile(who, room, name) {
