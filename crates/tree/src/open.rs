@@ -50,7 +50,13 @@ impl Tree {
                 Ok(direct(self.register(ino, copy, how, None, Noted::default(), None)))
             }
             Key::Way { .. } => Err(Error::refused(Kind::Loop, "a symlink cannot be opened itself")),
-            Key::Object(oid) => self.open_object(ino, oid, how, self.0.processes.identify(caller)),
+            Key::Object(oid) => {
+                let who = self.0.processes.identify(caller);
+                if how.write {
+                    self.give_back(ino, who);
+                }
+                self.open_object(ino, oid, how, who)
+            }
         }
     }
 
@@ -239,6 +245,18 @@ impl Tree {
             self.note(ino, &copy, who, &mut noted);
         }
         Ok(Opened { handle: self.register(ino, copy, how, who, noted, base), caching })
+    }
+
+    // Where both had a name at once and a process sets one aside, the other slips into the name: what the process
+    // opens there to write is no longer free to be made, and the one set aside returns all the same.
+    fn give_back(&self, ino: u64, who: Option<Who>) {
+        if self.0.departures.lock().is_empty() {
+            return;
+        }
+        let places = self.0.inodes.lock().places_of(ino);
+        for (room, name) in places {
+            self.reclaim(room, &name, who);
+        }
     }
 
     // A file removed while open, and opened again through a descriptor.
