@@ -69,7 +69,7 @@ impl Core {
                 {
                     let kind = DoorKind::Place;
                     let name = shown.name.to_string();
-                    steps.extend(self.hand_over(space, in_room, shown, in_room, &name, kind, false)?);
+                    steps.extend(self.hand_over(space, in_room, shown, in_room, &name, (kind, false))?);
                 }
             }
             steps.push(self.add_door(
@@ -187,7 +187,7 @@ impl Core {
         if let Some(newborn) = newborn.filter(|_| !local) {
             steps.push(Step::Born(Newborn { local: false, ..newborn.clone() }));
         }
-        steps.extend(self.hand_over(space, from, source, to, new, kind, local)?);
+        steps.extend(self.hand_over(space, from, source, to, new, (kind, local))?);
         Ok(steps)
     }
 
@@ -199,8 +199,7 @@ impl Core {
         source: &Shown,
         to: ObjectId,
         new: &str,
-        kind: DoorKind,
-        local: bool,
+        (kind, local): (DoorKind, bool),
     ) -> Result<Vec<Step>> {
         let add = self.add_door(space, to, new, source.target, kind, local)?;
         let Step::Add { id: new_id, .. } = &add else { return Err(no_object()) };
