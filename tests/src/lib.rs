@@ -6,12 +6,14 @@
 pub mod compare;
 pub mod console;
 pub mod editor;
+pub mod meanwhile;
 pub mod namespace;
 pub mod person;
 pub mod sample;
 pub mod wait;
 
 pub use compare::{differences, wait_same};
+pub use meanwhile::Pair;
 pub use person::{Person, befriend, share_room};
 pub use wait::{wait_for, wait_until};
 

@@ -68,6 +68,8 @@ pub(crate) struct Whole {
     pub(crate) offers: Vec<Offered>,
     pub(crate) listening: Vec<String>,
     pub(crate) local_files: u64,
+    pub(crate) unshared: Vec<(String, String)>,
+    pub(crate) overlaps: Vec<String>,
     pub(crate) problems: Vec<String>,
     pub(crate) store_bytes: u64,
 }
@@ -195,6 +197,8 @@ impl Whole {
             offers: status.offers.into_iter().map(Offered::from).collect(),
             listening: status.listening,
             local_files: status.local_files,
+            unshared: status.unshared.into_iter().map(|(path, why)| (path, why.to_owned())).collect(),
+            overlaps: status.overlaps,
             problems: status.problems,
             store_bytes: status.store_bytes,
         }

@@ -124,6 +124,23 @@ pub struct Saved {
     pub merged: bool,
 }
 
+/// What a process read of an object, to be known again after a restart of the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The boot of the machine in which the process runs.
+    pub boot: String,
+    /// The process: its id and when it started.
+    pub process: (u32, u64),
+    /// The object.
+    pub oid: Oid,
+    /// The version.
+    pub version: Version,
+    /// What it has in its buffers, where that is another version.
+    pub buffer: Option<Version>,
+    /// The names it read it under, each in its room.
+    pub names: Vec<(Oid, String)>,
+}
+
 /// Something changed that a face may have cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -247,8 +264,12 @@ pub struct Status {
     pub offers: Vec<Offer>,
     /// Addresses friends can dial.
     pub listening: Vec<String>,
-    /// Files that are never sent.
+    /// How many files are never sent.
     pub local_files: u64,
+    /// Some of them, by path, and why.
+    pub unshared: Vec<(String, &'static str)>,
+    /// Texts in which two people changed the same words, by path.
+    pub overlaps: Vec<String>,
     /// What is wrong, a line each.
     pub problems: Vec<String>,
     /// Bytes of the store on disk.

@@ -257,6 +257,7 @@ impl Core {
         let writer_replaying = writer.replaying;
         let doc = self.doc(writer, oid)?;
         let was = doc.meta().mtime;
+        let before = doc.heads();
         let shown = shown_content(doc);
         let applied = match doc.apply(changes, &|actor| *actor == author) {
             Ok(applied) => applied,
@@ -280,6 +281,9 @@ impl Core {
         if !applied.changed && applied.waiting == 0 {
             return Ok(());
         }
+        let foreign = header.log != self.log() && !writer_replaying && doc.kind() == Type::Text;
+        let overlaps: Vec<_> =
+            if foreign { changes.iter().map(|c| doc.overlaps(c, &before)).collect() } else { Vec::new() };
         let explicit = doc.meta().mtime.filter(|now| was != Some(*now));
         let room = doc.kind() == Type::Room;
         let doors: Vec<_> = if room {
@@ -318,6 +322,12 @@ impl Core {
         applying.edited.insert(object);
         if moved {
             applying.moved.insert(object);
+        }
+        if overlaps.contains(&Some(true)) {
+            self.note_overlap(*oid, true);
+        } else if overlaps.contains(&None) {
+            // Whoever made it had seen everything.
+            self.note_overlap(*oid, false);
         }
         Ok(())
     }
@@ -386,7 +396,7 @@ impl Core {
     }
 
     // Where a friend made the same replacement as I did, the author of the later one takes it back.
-    fn settle_doubles(&self, writer: &mut Writer, oid: &Oid) -> Result<()> {
+    pub(crate) fn settle_doubles(&self, writer: &mut Writer, oid: &Oid) -> Result<()> {
         let actor = self.actor(oid);
         let mine: BTreeSet<Actor> = self
             .runs

@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) arrivals: (Mutex<u64>, parking_lot::Condvar),
     /// Where the objects of rooms went that were shared in this run.
     pub(crate) moved: Moved,
+    /// What programs had read, as it is kept over a restart.
+    pub(crate) reads: Mutex<crate::reads::Kept>,
 }
 
 /// What only the holder of the writer's lock touches.
@@ -155,6 +157,16 @@ impl Core {
         let mut state = self.state.write();
         if state.problems.len() < 64 {
             state.problems.insert(text);
+        }
+    }
+
+    /// Notes that two people changed the same words of a text, or (false) that somebody has looked since.
+    pub(crate) fn note_overlap(&self, oid: Oid, overlaps: bool) {
+        let mut state = self.state.write();
+        if !overlaps {
+            state.overlaps.remove(&oid);
+        } else if state.overlaps.len() < 64 {
+            state.overlaps.insert(oid);
         }
     }
 

@@ -94,8 +94,17 @@ impl Core {
                 let Ok(new) = String::from_utf8(bytes) else { return Err(no_object()) };
                 let actor = self.actor(oid);
                 let doc = self.doc(writer, oid)?;
+                let beside = (doc.heads() != *base).then(|| (doc.text_at(base), doc.text()));
                 match doc.edit_text(&actor, clock::now_ms(), base, &new)? {
-                    Some(made) => self.keep_text(writer, oid, made, new.as_bytes()),
+                    Some(made) => {
+                        let overlaps = match &beside {
+                            None => Some(false),
+                            Some((Ok(then), now)) => object::overlap(then, &new, now).then_some(true),
+                            Some((Err(_), _)) => None,
+                        };
+                        overlaps.into_iter().for_each(|overlaps| self.note_overlap(*oid, overlaps));
+                        self.keep_text(writer, oid, made, new.as_bytes())
+                    }
                     None => self.unchanged(writer, oid, base, new.as_bytes()),
                 }
             }
@@ -290,15 +299,20 @@ impl Core {
     }
 
     fn keep_text(&self, writer: &mut Writer, oid: &Oid, made: Made, written: &[u8]) -> Result<Saved> {
-        let shown: Arc<[u8]> = if made.wrote == made.now {
-            written.into()
-        } else {
-            self.doc(writer, oid)?.text().into_bytes().into()
-        };
         self.keep_made(writer, oid, &made, Batch::new(), None)?;
+        let (shown, now): (Arc<[u8]>, _) = if made.wrote == made.now {
+            (written.into(), made.now)
+        } else {
+            // The edit is kept; that a friend had made the same is another matter.
+            if let Err(e) = self.settle_doubles(writer, oid) {
+                self.problem(format!("a replacement that two made may stand twice: {e}"));
+            }
+            let doc = self.doc(writer, oid)?;
+            (doc.text().into_bytes().into(), doc.heads())
+        };
         let merged = &shown[..] != written;
-        self.rendered.lock().put(*oid, made.now.clone(), shown);
-        Ok(Saved { wrote: made.wrote, now: made.now, merged })
+        self.rendered.lock().put(*oid, now.clone(), shown);
+        Ok(Saved { wrote: made.wrote, now, merged })
     }
 
     /// Stores a change that was made here: in the journal, in the image, in the head. Content

@@ -34,6 +34,7 @@ mod opening;
 mod placing;
 mod policy;
 mod read;
+mod reads;
 mod record;
 mod rendered;
 mod seal;
@@ -47,9 +48,10 @@ mod tests;
 
 pub use api::{
     Added, Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, Member, NewContent, Offer,
-    PeerStatus, Role, Saved, Shared, SpaceStatus, Statfs, Status, Target, Version, What,
+    PeerStatus, Read, Role, Saved, Shared, SpaceStatus, Statfs, Status, Target, Version, What,
 };
 pub use base::Oid;
 pub use error::{Error, Result};
 pub use local::{LocalEdit, Owner, Special};
 pub use node::{Node, Options, fsck};
+pub use policy::is_scratch;

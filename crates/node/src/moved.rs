@@ -17,8 +17,8 @@ use std::sync::Arc;
 /// How many objects are remembered.
 const MOST: NonZeroUsize = NonZeroUsize::new(1 << 16).unwrap();
 
-/// Where the objects of shared rooms went in this run.
-pub(crate) struct Moved(RwLock<LruCache<Oid, There>>);
+/// Where the objects of shared rooms went in this run, and where from.
+pub(crate) struct Moved(RwLock<LruCache<Oid, There>>, RwLock<LruCache<Oid, Oid>>);
 
 // The copy, and which of its versions is which of the original's.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ struct There {
 
 impl Moved {
     pub(crate) fn new() -> Moved {
-        Moved(RwLock::new(LruCache::new(MOST)))
+        Moved(RwLock::new(LruCache::new(MOST)), RwLock::new(LruCache::new(MOST)))
     }
 
     fn get(&self, oid: &Oid) -> Option<There> {
@@ -49,9 +49,10 @@ impl Core {
             let head = state.space(&oid.space).and_then(|space| space.heads.get(&oid.object));
             head.map(|head| head.heads.clone()).unwrap_or_default()
         };
-        let mut moved = self.moved.0.write();
+        let (mut moved, mut back) = (self.moved.0.write(), self.moved.1.write());
         for (object, (to, _)) in copies {
             let old = Oid { space: *from, object: *object };
+            back.put(*to, old);
             moved.put(old, There { to: *to, was: version(&old), is: version(to), aside: None });
         }
     }
@@ -59,6 +60,56 @@ impl Core {
     /// Where an object is now.
     pub(crate) fn now_at(&self, oid: Oid) -> Oid {
         self.moved.get(&oid).map_or(oid, |there| there.to)
+    }
+
+    /// What an object was before its room was shared.
+    pub(crate) fn formerly(&self, oid: &Oid) -> Option<Oid> {
+        self.moved.1.read().peek(oid).copied()
+    }
+
+    /// How many objects went elsewhere with a room that was shared.
+    pub(crate) fn count_moved(&self) -> usize {
+        self.moved.0.read().len()
+    }
+
+    /// A version of what an object was, as a version of what it is now. None where it has no counterpart.
+    pub(crate) fn carried(&self, oid: &Oid, version: &Version) -> Option<(Oid, Version)> {
+        let Some(there) = self.moved.get(oid) else { return Some((*oid, version.clone())) };
+        if *version == there.was {
+            return Some((there.to, there.is));
+        }
+        let known = !version.is_born() && self.knows(&there.to, version);
+        known.then(|| (there.to, version.clone()))
+    }
+
+    /// Whether a version of an object is one that this node can go by.
+    pub(crate) fn knows(&self, oid: &Oid, version: &Version) -> bool {
+        self.doc(&mut self.writer.lock(), oid).is_ok_and(|doc| doc.knows(version))
+    }
+
+    /// Of several versions that somebody has read, the one that new content is most likely an edit of: the nearest.
+    /// What is exactly an earlier one is that one wanted back, and an edit of the last.
+    pub(crate) fn likeliest(&self, oid: &Oid, last: &Version, earlier: &[Version], bytes: &[u8]) -> Version {
+        let Ok(new) = std::str::from_utf8(bytes) else { return last.clone() };
+        let away = |version: &Version| {
+            let text = self.text_at(oid, version).ok()?;
+            Some(object::distance(&text, new))
+        };
+        let Some(mut least) = away(last) else { return last.clone() };
+        let mut nearest = last;
+        for version in earlier.iter().rev() {
+            match away(version) {
+                Some(0) => return last.clone(),
+                Some(distance) if distance < least => (nearest, least) = (version, distance),
+                _ => {}
+            }
+        }
+        nearest.clone()
+    }
+
+    /// A text as it was at a version. Errors: it was none then, or the version is not here.
+    pub(crate) fn text_at(&self, oid: &Oid, version: &Version) -> Result<String> {
+        Ok(self.doc(&mut self.writer.lock(), oid)?.text_at(version)?)
     }
 
     /// Saves at the copy what is an edit of a version of either. Bytes that are no text and build on what the

@@ -3,6 +3,7 @@
 use crate::core::{Core, new_object, no_object, no_space};
 use crate::error::{Error, Result};
 use crate::home::random_bytes;
+use crate::policy::is_scratch;
 use crate::state::{Newborn, Space};
 use crate::steps::{Step, here};
 use base::{DoorId, Kind, ObjectId, Oid, SpaceId, name};
@@ -75,7 +76,7 @@ impl Core {
                 {
                     let kind = DoorKind::Place;
                     let name = shown.name.to_string();
-                    steps.extend(self.hand_over(space, in_room, shown, in_room, &name, kind)?);
+                    steps.extend(self.hand_over(space, in_room, shown, in_room, &name, (kind, false))?);
                 }
             }
             let local = space.is_special(&oid.object);
@@ -208,14 +209,15 @@ impl Core {
     ) -> Result<Vec<Step>> {
         let kind = if source.how == How::Link { DoorKind::Link } else { DoorKind::Place };
         let mut steps = Vec::new();
-        // What had only a local name gets one that travels, unless it means nothing elsewhere.
-        if let Some(object) = here(&source.target)
-            && !space.is_special(&object)
-            && let Some(newborn) = space.pending.births.get(&object).filter(|n| n.local)
-        {
+        // What had only a local name gets one that travels, if the new one does and it means something elsewhere.
+        let special = here(&source.target).is_some_and(|object| space.is_special(&object));
+        let newborn = here(&source.target).and_then(|object| space.pending.births.get(&object));
+        let newborn = newborn.filter(|newborn| newborn.local);
+        let local = special || newborn.is_some() && is_scratch(new);
+        if let Some(newborn) = newborn.filter(|_| !local) {
             steps.push(Step::Born(Newborn { local: false, ..newborn.clone() }));
         }
-        steps.extend(self.hand_over(space, from, source, to, new, kind)?);
+        steps.extend(self.hand_over(space, from, source, to, new, (kind, local))?);
         Ok(steps)
     }
 
@@ -227,9 +229,9 @@ impl Core {
         source: &Shown,
         to: ObjectId,
         new: &str,
-        kind: DoorKind,
+        (kind, local): (DoorKind, bool),
     ) -> Result<Vec<Step>> {
-        let local = here(&source.target).is_some_and(|object| space.is_special(&object));
+        let local = local || here(&source.target).is_some_and(|object| space.is_special(&object));
         let add = self.add_door(space, to, new, source.target, kind, local)?;
         let Step::Add { id: new_id, .. } = &add else { return Err(no_object()) };
         let new_id = *new_id;
@@ -295,7 +297,9 @@ impl Core {
     ) -> Result<Oid> {
         let backup = old.birth.id;
         let steps = self.with_space(&room.space, |space| {
-            free_name(space, &room.object, name)?;
+            must_be_room(space, &room.object)?;
+            writable(space)?;
+            // A file that stood beside it may have slipped into the name meanwhile: it stands beside it again.
             let shown = must_show(space, &moved.0.object, moved.1)?;
             let mut steps = Vec::new();
             let mut back = None;

@@ -2,7 +2,7 @@
 
 use crate::api::{
     Added, Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, Member, NewContent,
-    PeerStatus, Role, Saved, Shared, Statfs, Status, Version,
+    PeerStatus, Read, Role, Saved, Shared, Statfs, Status, Version,
 };
 use crate::chunks::{self, ToChunks};
 use crate::core::Core;
@@ -276,14 +276,18 @@ impl Node {
         self.core.locked(|core| core.rename(from, old, to, new, no_replace))
     }
 
-    /// A save by replacement: the object at (to, new) takes the content, permissions and time of the one at
-    /// (from, old) as an edit of `base` (of the newest, if none); the other's name vanishes.
-    pub fn replace(&self, from: Oid, old: &str, to: Oid, new: &str, base: Option<&Version>) -> Result<Saved> {
-        let (from, to) = (self.core.now_at(from), self.core.now_at(to));
+    /// A save by replacement: `target` takes the content, permissions and time of the object at (from, old) as an edit
+    /// of `base`, or of one of those read earlier (of the newest, if none); the other's name vanishes.
+    pub fn replace(
+        &self,
+        from: Oid,
+        old: &str,
+        target: Oid,
+        base: Option<(&Version, &[Version])>,
+    ) -> Result<Saved> {
+        let (from, now) = (self.core.now_at(from), self.core.now_at(target));
         let source = self.core.lookup(&from, old)?.target.oid();
-        let target = self.core.lookup(&to, new)?.target.oid();
-        let (newest, _) = self.core.read(&target)?;
-        let base = base.cloned().unwrap_or(newest);
+        let (newest, _) = self.core.read(&now)?;
         let content = match self.core.read(&source)?.1 {
             Body::Bytes(bytes) => NewContent::Bytes(bytes.to_vec()),
             Body::File(file, size) => NewContent::File(reopen(&file)?, size),
@@ -292,11 +296,68 @@ impl Node {
             }
         };
         let attr = self.core.attr(&source)?;
+        let (target, base) = match (base, &content) {
+            (None, _) => (now, newest),
+            (Some((base, earlier)), NewContent::Bytes(bytes)) => {
+                (target, self.likeliest(target, base, earlier, bytes))
+            }
+            (Some((base, _)), _) => (target, base.clone()),
+        };
         let saved = self.core.save(&target, &base, content)?;
         self.core.set_attr(&target, Some(attr.perm), None)?;
         self.core.copy_local(&source, &target)?;
         self.unlink(from, old)?;
         Ok(saved)
+    }
+
+    /// Whether this node's own unlink took an object's last name.
+    pub fn is_unlinked(&self, oid: Oid) -> bool {
+        self.core.with_space(&oid.space, |space| Ok(space.is_unlinked(&oid.object))).unwrap_or(false)
+    }
+
+    /// Where an object is now: elsewhere, if its room was shared in this run.
+    pub fn now_at(&self, oid: Oid) -> Oid {
+        self.core.now_at(oid)
+    }
+
+    /// What an object was before its room was shared in this run.
+    pub fn formerly(&self, oid: Oid) -> Option<Oid> {
+        self.core.formerly(&oid)
+    }
+
+    /// How many objects went elsewhere with their rooms in this run.
+    pub fn count_moved(&self) -> usize {
+        self.core.count_moved()
+    }
+
+    /// A version of what an object was, as a version of what it is now; none where only a save can tell.
+    pub fn carried(&self, oid: Oid, version: &Version) -> Option<(Oid, Version)> {
+        self.core.carried(&oid, version)
+    }
+
+    /// Whether a version of an object is one that this node can go by.
+    pub fn knows(&self, oid: Oid, version: &Version) -> bool {
+        self.core.knows(&oid, version)
+    }
+
+    /// Of several versions that somebody has read, the one that new content is most likely an edit of.
+    pub fn likeliest(&self, oid: Oid, last: &Version, earlier: &[Version], bytes: &[u8]) -> Version {
+        self.core.likeliest(&oid, last, earlier, bytes)
+    }
+
+    /// A text as it was at a version. Errors: it was none then, or the version is not here.
+    pub fn text_at(&self, oid: Oid, version: &Version) -> Result<String> {
+        self.core.text_at(&oid, version)
+    }
+
+    /// Keeps what was read (true) or forgets it (false), for the next start; lazily, and never more than a little.
+    pub fn keep_reads(&self, reads: Vec<(Read, bool)>) -> Result<()> {
+        self.core.keep_reads(reads)
+    }
+
+    /// What an earlier run kept, the oldest first.
+    pub fn kept_reads(&self) -> Result<Vec<Read>> {
+        self.core.kept_reads()
     }
 
     /// Whether an object was born on this device in this run, lately, and has one name.

@@ -72,6 +72,7 @@ impl Core {
                 peers: BTreeMap::new(),
                 home: me.home.tag(),
                 problems: BTreeSet::new(),
+                overlaps: BTreeSet::new(),
             }),
             me,
             writer: Mutex::new(Writer::new()),
@@ -90,6 +91,7 @@ impl Core {
             net: RwLock::new(None),
             arrivals: (Mutex::new(0), Condvar::new()),
             moved: crate::moved::Moved::new(),
+            reads: Mutex::default(),
         };
         // A rebuild that was interrupted begins again: half an index is worse than none.
         if core.store.contains(&record::node_key("rebuild", b""))? {

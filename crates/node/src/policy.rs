@@ -30,6 +30,38 @@ pub(crate) fn saved_kind(was: Type, size: u64, text: bool) -> Type {
     }
 }
 
+/// Whether a file of this name is an editor's scratch: vim's swap files, emacs' locks and
+/// autosaves, what FUSE makes of an open file that was removed. Such files are never sent.
+pub fn is_scratch(name: &str) -> bool {
+    is_swap(name)
+        || name.starts_with(".#")
+        || name.starts_with(".fuse_hidden")
+        || (name.len() > 2 && name.starts_with('#') && name.ends_with('#'))
+}
+
+// `.NAME.swp`, `.NAME.swo` and so on down to `.swa`; `.swp` alone is vim's for a file without a name.
+fn is_swap(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    name.starts_with('.')
+        && bytes.len() >= 4
+        && bytes[..bytes.len() - 1].ends_with(b".sw")
+        && matches!(bytes[bytes.len() - 1], b'a'..=b'p')
+}
+
+/// Why a file is never sent, by its path.
+pub(crate) fn why_local(path: &str) -> &'static str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if ["-journal", "-wal", "-shm"].iter().any(|end| name.ends_with(end)) {
+        "belongs to a database that is open on this device"
+    } else if name.ends_with(".lock") {
+        "a lock of git"
+    } else if name.starts_with('.') || name.starts_with('#') {
+        "a scratch file of an editor"
+    } else {
+        "a backup that an editor made"
+    }
+}
+
 // Text that means something only as a whole: armoured keys, and what package managers write.
 fn is_whole(name: &str) -> bool {
     const ENDINGS: [&str; 4] = [".asc", ".gpg", ".age", ".pem"];
@@ -53,6 +85,16 @@ fn is_whole(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_scratch_is_scratch() {
+        for name in [".a.txt.swp", ".a.swo", ".swp", ".a.swa", ".#a", "#a#", ".fuse_hidden0001"] {
+            assert!(is_scratch(name), "{name}");
+        }
+        for name in ["a.swp", ".a.swq", ".a.swpx", "a#", "#a", "##", "a~", ".sw", "swp", "4913", ".a.swz"] {
+            assert!(!is_scratch(name), "{name}");
+        }
+    }
 
     #[test]
     fn what_must_not_be_merged_is_not() {

@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) home: SpaceTag,
     /// What went wrong and a person should know; a line each.
     pub(crate) problems: BTreeSet<String>,
+    /// Texts in which two people changed the same words, as far as was seen in this run.
+    pub(crate) overlaps: BTreeSet<base::Oid>,
 }
 
 /// One space.

@@ -13,6 +13,9 @@ use object::{Item, Type};
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
+/// Files that are named among those that are never sent.
+const UNSHARED: usize = 32;
+
 /// How a friend's device stands.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LinkStatus {
@@ -51,9 +54,24 @@ impl Core {
                 .values()
                 .map(|s| s.pending.births.values().filter(|n| n.local).count() as u64)
                 .sum(),
+            unshared: self.unshared(&state),
+            overlaps: state
+                .overlaps
+                .iter()
+                .filter_map(|oid| crate::read::path(&state, self.root(), oid))
+                .collect(),
             problems,
             store_bytes: self.store.disk_bytes().unwrap_or(0),
         }
+    }
+
+    fn unshared(&self, state: &State) -> Vec<(String, &'static str)> {
+        let local = state.spaces.values().flat_map(|space| {
+            let births = space.pending.births.values().filter(|newborn| newborn.local);
+            births.map(|newborn| Oid { space: space.id, object: newborn.birth.id })
+        });
+        let paths = local.filter_map(|oid| crate::read::path(state, self.root(), &oid));
+        paths.take(UNSHARED).map(|path| (path.clone(), crate::policy::why_local(&path))).collect()
     }
 
     fn space_status(&self, state: &State, space: &crate::state::Space) -> SpaceStatus {
@@ -135,6 +153,12 @@ impl Core {
         }
         for offer in &status.offers {
             let _ = writeln!(out, "offer {}/{}", safe(&offer.from), safe(&offer.name));
+        }
+        for (path, why) in &status.unshared {
+            let _ = writeln!(out, "unshared {} {why}", safe(path));
+        }
+        for path in &status.overlaps {
+            let _ = writeln!(out, "overlap {}", safe(path));
         }
         for problem in &status.problems {
             let _ = writeln!(out, "problem {}", safe(problem));

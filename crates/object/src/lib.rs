@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `kind`, `body`, `manifest` | the formats: types, births, changes, the body of an entry |
 //! | `heads` | versions and clocks |
-//! | `diff` | lines, then words |
+//! | `diff`, `overlap` | lines, then words; whether two edits touch the same |
 //! | `vet` | what is asked of a change before it is let near a document |
 //! | `doc` | the documents: text, versions of bytes, meta, doors |
 //!
@@ -24,6 +24,7 @@ mod error;
 mod heads;
 mod kind;
 mod manifest;
+mod overlap;
 mod vet;
 
 pub use body::{Birth, Body, Change, Content, Item, Meta, shows_xattr};
@@ -33,4 +34,5 @@ pub use error::{Error, Result};
 pub use heads::{Clock, Heads};
 pub use kind::Type;
 pub use manifest::{Chunking, Manifest, ManifestChunk};
+pub use overlap::{distance, overlap};
 pub use vet::{CHANGE_OPS, Refusal, operations};

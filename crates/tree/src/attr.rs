@@ -190,7 +190,7 @@ impl Tree {
                 return Err(Error::refused(Kind::Denied, "not open for writing"));
             }
             file.wrote.store(true, std::sync::atomic::Ordering::Relaxed);
-            return self.resize_copy(&file.copy(), size, file.who);
+            return self.resize_file(&file, size);
         }
         let (oid, attr) = self.attr_of(ino)?;
         match attr.what {
@@ -205,27 +205,7 @@ impl Tree {
             _ => {}
         }
         let who = self.0.processes.identify(caller);
-        let copy = self.hold(oid, &attr)?;
-        let result = self.resize_copy(&copy, size, who);
-        self.let_go(&copy);
-        result
-    }
-
-    fn resize_copy(
-        &self,
-        copy: &std::sync::Arc<crate::copy::WorkingCopy>,
-        size: u64,
-        who: Option<crate::process::ProcessKey>,
-    ) -> Result<()> {
-        if size == 0 {
-            let oid = copy.state().oid;
-            let base = self.0.reads.lock().in_buffer(who, oid);
-            return self.empty(copy, base, who);
-        }
-        if copy.resize(size, who, &self.0.node)? {
-            self.0.idle.watch(copy);
-        }
-        Ok(())
+        self.resize_path(ino, oid, &attr, size, who)
     }
 
     fn set_attributes(&self, ino: u64, changes: Changes) -> Result<()> {

@@ -1,11 +1,13 @@
 //! Changes of names: making rooms, links and symlinks, removing, and the renames by which editors save.
 
+use crate::departure::Departure;
 use crate::error::{Error, Result, not_found};
 use crate::inode::Key;
-use crate::memory::Departure;
-use crate::process::{Caller, ProcessKey};
+use crate::memory::Reading;
+use crate::process::{Caller, Who};
 use crate::scratch;
 use crate::tree::{Stat, Tree};
+use crate::watch::Invalidate;
 use base::{Kind, Oid, limit};
 use node::{Attr, Special, What};
 use std::time::{Duration, Instant, SystemTime};
@@ -89,7 +91,7 @@ impl Tree {
             self.lost(shown);
             if let Some(who) = self.0.processes.identify(caller) {
                 let mut departures = self.0.departures.lock();
-                departures.note(who, place.room, place.name, oid, Departure::Removed, Instant::now());
+                departures.note(who.process, place.room, place.name, oid, Departure::Removed, Instant::now());
             }
         }
         Ok(())
@@ -187,7 +189,7 @@ impl Tree {
         target: Option<Key>,
         to: Place<'_>,
         no_replace: bool,
-        who: Option<ProcessKey>,
+        who: Option<Who>,
     ) -> Result<()> {
         let ino = self.0.inodes.lock().told(from.parent, from.name);
         let shown = self.shown_at(to);
@@ -208,12 +210,13 @@ impl Tree {
         departures.forget(to.room, to.name);
         departures.forget(from.room, from.name);
         drop(departures);
+        self.0.reads.lock().given(to.room, to.name);
         if let (Key::Object(oid), Some(who)) = (source, who)
             && self.is_file(oid)
             && !scratch::is_rotation(from.name, to.name)
         {
             let moved = Departure::Moved(to.room, to.name.to_owned());
-            self.0.departures.lock().note(who, from.room, from.name, oid, moved, Instant::now());
+            self.0.departures.lock().note(who.process, from.room, from.name, oid, moved, Instant::now());
         }
         Ok(())
     }
@@ -236,23 +239,28 @@ impl Tree {
         from: Place<'_>,
         old: Oid,
         to: Place<'_>,
-        who: Option<ProcessKey>,
+        who: Option<Who>,
     ) -> Result<()> {
         let copy = self.0.copies.lock().get(&oid).and_then(|copy| copy.upgrade());
         if let Some(copy) = &copy {
             self.commit(copy)?;
         }
-        let base = self.0.reads.lock().last(who, old);
+        let meant = self.meant_by_replacing(who, (to.room, to.name.into()), old);
+        let base = meant.base.as_ref();
         let node = &self.0.node;
         let saved = self.untold(&[from, to], || {
-            Ok(node.replace(from.room, from.name, to.room, to.name, base.as_ref())?)
+            let base = base.map(|base| (&base.version, &base.earlier[..]));
+            Ok(node.replace(from.room, from.name, meant.oid, base)?)
         })?;
+        let (named, old) = (old, node.now_at(meant.oid));
         // The kernel has moved the temporary's inode to the new name.
         {
             let mut inodes = self.0.inodes.lock();
             if let Some(ino) = inodes.primary(&Key::Object(oid)) {
                 inodes.turn_into(ino, Key::Object(old));
-                inodes.tell(to.parent, to.name, ino);
+                if named == old {
+                    inodes.tell(to.parent, to.name, ino);
+                }
             }
         }
         // Whoever has the old file open still has the old file, which no name leads to.
@@ -271,7 +279,15 @@ impl Tree {
             state.newborn = false;
         }
         if let Some(who) = who {
-            self.0.reads.lock().note(who, old, saved.wrote.clone());
+            let mut reads = self.0.reads.lock();
+            reads.note(who, old, saved.wrote.clone(), Reading::Written);
+            reads.note_name(who.process, old, (to.room, to.name.into()));
+            if let Some(lent) = meant.base.as_ref().and_then(|base| base.lent) {
+                reads.lent(lent, old, &saved.wrote);
+            }
+        }
+        if named != old {
+            self.notice(Invalidate::Name { parent: to.parent, name: to.name.to_owned() });
         }
         self.0.departures.lock().forget(to.room, to.name);
         if saved.merged {

@@ -3,7 +3,8 @@
 
 use crate::content::{Content, Scratch};
 use crate::error::Result;
-use crate::process::ProcessKey;
+use crate::process::{ProcessKey, Who};
+use crate::settle::Base;
 use base::{Kind, Oid};
 use node::{Attr, Body, NewContent, Node, Saved, Version, What};
 use parking_lot::{Mutex, MutexGuard};
@@ -39,6 +40,16 @@ pub(crate) struct WorkingCopy {
     // Held over a whole commit: two commits of one file never overlap. Taken before `state`.
     commit: Mutex<()>,
     state: Mutex<State>,
+    /// Handles that may write.
+    pub(crate) writers: AtomicUsize,
+}
+
+/// How the file of an SQLite database begins.
+const DATABASE: &[u8] = b"SQLite format 3\0";
+
+/// Whether content is a database.
+pub(crate) fn is_database(content: &Content) -> bool {
+    matches!(content.read(0, DATABASE.len()), Ok(Some(bytes)) if bytes == DATABASE)
 }
 
 pub(crate) struct State {
@@ -52,12 +63,18 @@ pub(crate) struct State {
     pub(crate) newborn: bool,
     /// No door leads to it any more: it is never committed.
     pub(crate) orphan: bool,
+    // Its file is never replaced while it is open, and handed over only whole.
+    database: bool,
     perm: u16,
     mtime: SystemTime,
     // When it was last written through a handle, whatever time was set since.
     written: SystemTime,
     touched: Instant,
-    writer: Option<ProcessKey>,
+    writer: Option<Who>,
+    // Whose reading the base comes from, where it is not the writer's own.
+    lent: Option<ProcessKey>,
+    // What the writer had read before the base.
+    earlier: Vec<Version>,
     committing: bool,
     // Size and time were shown to somebody while they were not yet the node's.
     shown: bool,
@@ -72,7 +89,9 @@ pub(crate) struct Committed {
     /// What became of it.
     pub(crate) saved: Saved,
     /// Whose edit it was.
-    pub(crate) writer: Option<ProcessKey>,
+    pub(crate) writer: Option<Who>,
+    /// The process above the writer whose reading it was an edit of.
+    pub(crate) lent: Option<ProcessKey>,
     /// Somebody was shown a size or a time that may be wrong now.
     pub(crate) shown: bool,
     /// Somebody read the bytes before they were a version.
@@ -93,10 +112,12 @@ impl WorkingCopy {
     /// The bytes of one version, open for the first time.
     pub(crate) fn new(oid: Oid, base: Version, content: Content, attr: &Attr) -> WorkingCopy {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let database = is_database(&content);
         let state = State {
             oid,
             base,
             content,
+            database,
             change: Change::None,
             newborn: false,
             orphan: false,
@@ -105,6 +126,8 @@ impl WorkingCopy {
             written: attr.ctime,
             touched: Instant::now(),
             writer: None,
+            lent: None,
+            earlier: Vec::new(),
             committing: false,
             shown: false,
             peeked: false,
@@ -113,6 +136,7 @@ impl WorkingCopy {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             handles: AtomicUsize::new(0),
             commit: Mutex::new(()),
+            writers: AtomicUsize::new(0),
             state: Mutex::new(state),
         }
     }
@@ -129,10 +153,10 @@ impl WorkingCopy {
     }
 
     /// Whether a handle opened when the newest version is `newest` belongs to this copy: it is that version, or
-    /// it holds local edits, which all must see.
+    /// it holds local edits, which all must see, or is a database, whose users share one file and its locks.
     pub(crate) fn serves(&self, newest: &Version) -> bool {
         let state = self.state.lock();
-        !state.orphan && (state.is_changed() || state.newborn || state.base == *newest)
+        !state.orphan && (state.is_changed() || state.newborn || state.database || state.base == *newest)
     }
 
     /// Whether reading or writing may have to wait for a friend.
@@ -144,7 +168,7 @@ impl WorkingCopy {
     /// For `stat`.
     pub(crate) fn show(&self) -> Shown {
         let mut state = self.state.lock();
-        let changed = state.is_changed() || state.newborn;
+        let changed = state.is_changed() || state.newborn || state.database;
         state.shown |= state.is_changed();
         Shown {
             size: state.content.size(),
@@ -178,7 +202,7 @@ impl WorkingCopy {
         &self,
         offset: Option<u64>,
         data: &[u8],
-        writer: Option<ProcessKey>,
+        writer: Option<Who>,
         node: &Node,
     ) -> Result<bool> {
         let mut state = self.state.lock();
@@ -189,6 +213,7 @@ impl WorkingCopy {
         let size = state.content.size();
         let at = offset.unwrap_or(size);
         state.content.write(at, data, &|| Ok(node.scratch()?))?;
+        state.database |= at == 0 && data.starts_with(DATABASE);
         let change = match state.change {
             Change::None if offset.is_none() => Change::Appended(size),
             Change::Appended(from) if offset.is_none() => Change::Appended(from),
@@ -198,7 +223,7 @@ impl WorkingCopy {
     }
 
     /// Cuts it to a size, or fills it up. True: the copy was unchanged until now.
-    pub(crate) fn resize(&self, size: u64, writer: Option<ProcessKey>, node: &Node) -> Result<bool> {
+    pub(crate) fn resize(&self, size: u64, writer: Option<Who>, node: &Node) -> Result<bool> {
         let mut state = self.state.lock();
         if size == state.content.size() {
             return Ok(false);
@@ -209,7 +234,7 @@ impl WorkingCopy {
     }
 
     /// Makes zeros of a range, as far as there are bytes. True: the copy was unchanged until now.
-    pub(crate) fn punch(&self, from: u64, len: u64, writer: Option<ProcessKey>, node: &Node) -> Result<bool> {
+    pub(crate) fn punch(&self, from: u64, len: u64, writer: Option<Who>, node: &Node) -> Result<bool> {
         let mut state = self.state.lock();
         state.fetch(node)?;
         state.content.punch(from, len, &|| Ok(node.scratch()?))?;
@@ -218,12 +243,7 @@ impl WorkingCopy {
 
     /// Empties it, as the beginning of a save that replaces all: an edit of `base`, which is what the writer has
     /// read. True: the copy was unchanged until now.
-    pub(crate) fn empty(
-        &self,
-        base: Option<Version>,
-        writer: Option<ProcessKey>,
-        node: &Node,
-    ) -> Result<bool> {
+    pub(crate) fn empty(&self, base: Option<Base>, writer: Option<Who>, node: &Node) -> Result<bool> {
         let mut state = self.state.lock();
         if state.newborn && state.content.size() == 0 {
             return Ok(false);
@@ -231,7 +251,7 @@ impl WorkingCopy {
         if let Some(base) = base
             && !state.newborn
         {
-            state.base = base;
+            (state.base, state.lent, state.earlier) = (base.version, base.lent, base.earlier);
         }
         // Emptying what is empty is no edit; what is written next is one of that base all the same.
         if state.content.size() == 0 && !state.is_changed() {
@@ -248,16 +268,23 @@ impl WorkingCopy {
     pub(crate) fn due(&self) -> Option<Instant> {
         let state = self.state.lock();
         match state.change {
-            _ if state.orphan => None,
+            _ if state.orphan || (state.database && self.writers.load(Ordering::Relaxed) > 0) => None,
             Change::None => None,
             Change::Emptied => Some(state.touched + EMPTIED_WAITS),
             Change::Appended(_) | Change::Edited => Some(state.touched + EDITS_WAIT),
         }
     }
 
+    /// Whether it holds what somebody else wrote, an emptying excepted.
+    pub(crate) fn has_edits_of_others(&self, who: Option<Who>) -> bool {
+        let state = self.state.lock();
+        matches!(state.change, Change::Appended(_) | Change::Edited) && !state.newborn && state.writer != who
+    }
+
     /// Whether a close of a handle that wrote commits: there is something, and it is more than an emptying.
     pub(crate) fn is_worth_a_flush(&self) -> bool {
-        !matches!(self.state.lock().change, Change::None | Change::Emptied)
+        let state = self.state.lock();
+        !state.database && !matches!(state.change, Change::None | Change::Emptied)
     }
 
     /// Hands what was done to the node, as an edit of the base; afterwards the base is what was written. None:
@@ -269,7 +296,8 @@ impl WorkingCopy {
             return Ok(None);
         }
         let change = std::mem::replace(&mut state.change, Change::None);
-        let (oid, base, writer) = (state.oid, state.base.clone(), state.writer);
+        let (oid, mut base, writer) = (state.oid, state.base.clone(), state.writer);
+        let earlier = std::mem::take(&mut state.earlier);
         let written = state.written;
         let tail = match change {
             Change::Appended(from) if !state.newborn => state.content.tail(from),
@@ -285,6 +313,9 @@ impl WorkingCopy {
         state.committing = true;
         drop(state);
 
+        if let (false, Ok(NewContent::Bytes(bytes))) = (earlier.is_empty(), &content) {
+            base = node.likeliest(oid, &base, &earlier, bytes);
+        }
         let saved = content.and_then(|content| hand_over(node, oid, &base, tail, content));
         if let Ok(saved) = saved.as_ref().map(|saved| saved.wrote.clone()) {
             node.written_at(oid, &saved, written)?;
@@ -304,7 +335,8 @@ impl WorkingCopy {
         state.base = saved.wrote.clone();
         let shown = std::mem::take(&mut state.shown);
         let peeked = std::mem::take(&mut state.peeked);
-        Ok(Some(Committed { oid, saved, writer, shown, peeked }))
+        let lent = state.lent;
+        Ok(Some(Committed { oid, saved, writer, lent, shown, peeked }))
     }
 }
 
@@ -336,6 +368,11 @@ impl State {
         changed
     }
 
+    /// Whether it is the file of a database.
+    pub(crate) fn is_database(&self) -> bool {
+        self.database
+    }
+
     /// When it was last written.
     pub(crate) fn set_mtime(&mut self, mtime: SystemTime) {
         self.mtime = mtime;
@@ -347,11 +384,11 @@ impl State {
     }
 
     /// Who wrote last.
-    pub(crate) fn set_writer(&mut self, writer: Option<ProcessKey>) {
+    pub(crate) fn set_writer(&mut self, writer: Option<Who>) {
         self.writer = writer.or(self.writer);
     }
 
-    fn changed(&mut self, change: Change, writer: Option<ProcessKey>) -> bool {
+    fn changed(&mut self, change: Change, writer: Option<Who>) -> bool {
         let first = self.change == Change::None;
         self.change = change;
         self.set_writer(writer);

@@ -3,7 +3,8 @@
 use crate::copy::WorkingCopy;
 use crate::error::{Result, stale};
 use crate::inode::Key;
-use crate::process::ProcessKey;
+use crate::process::{ProcessKey, Who};
+use crate::settle::Base;
 use node::Version;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
@@ -49,7 +50,11 @@ pub struct Opened {
 pub(crate) struct OpenFile {
     pub(crate) ino: u64,
     pub(crate) how: How,
-    pub(crate) who: Option<ProcessKey>,
+    pub(crate) who: Option<Who>,
+    /// What a save through it is an edit of, as settled when it was opened; the newest, if none.
+    pub(crate) base: Option<Base>,
+    /// Its bytes are not those of the object that the inode stands for: a friend's file has the name now.
+    pub(crate) elsewhere: bool,
     /// The bytes it shows; another copy only after `tail -f` moved on.
     pub(crate) copy: RwLock<Arc<WorkingCopy>>,
     /// Written through since its last flush.
@@ -129,7 +134,19 @@ impl Handles {
     pub(crate) fn opened_by(&self, who: ProcessKey, write: bool) -> Vec<Arc<OpenFile>> {
         let open = self.open.read();
         let files = open.values().filter_map(|handle| match handle {
-            Handle::File(file) if file.who == Some(who) && file.how.write == write => Some(file.clone()),
+            Handle::File(file) if file.who.is_some_and(|w| w.process == who) && file.how.write == write => {
+                Some(file.clone())
+            }
+            _ => None,
+        });
+        files.collect()
+    }
+
+    /// The bytes of all open files.
+    pub(crate) fn copies(&self) -> Vec<Arc<WorkingCopy>> {
+        let open = self.open.read();
+        let files = open.values().filter_map(|handle| match handle {
+            Handle::File(file) => Some(file.copy()),
             _ => None,
         });
         files.collect()

@@ -143,6 +143,16 @@ impl Inodes {
         rooms.collect()
     }
 
+    /// The names of a number, with the rooms that hold them.
+    pub(crate) fn places_of(&self, ino: u64) -> Vec<(Oid, Arc<str>)> {
+        let places =
+            self.names_of(ino).iter().filter_map(|(parent, name)| match &self.by_ino.get(parent)?.key {
+                Key::Object(room) => Some((*room, name.clone())),
+                _ => None,
+            });
+        places.collect()
+    }
+
     /// The names of a number, with the numbers of their rooms.
     pub(crate) fn names_of(&self, ino: u64) -> &[(u64, Arc<str>)] {
         self.by_ino.get(&ino).map(|inode| inode.names.as_slice()).unwrap_or_default()
@@ -183,11 +193,11 @@ impl Inodes {
         names
     }
 
-    /// A handle was opened through a number.
-    pub(crate) fn opened(&mut self, ino: u64, copy: &Arc<WorkingCopy>) {
+    /// A handle was opened through a number; on `copy`, unless that holds the bytes of another object.
+    pub(crate) fn opened(&mut self, ino: u64, copy: Option<&Arc<WorkingCopy>>) {
         if let Some(inode) = self.by_ino.get_mut(&ino) {
             inode.opens += 1;
-            inode.copy = Arc::downgrade(copy);
+            inode.copy = copy.map_or_else(|| inode.copy.clone(), Arc::downgrade);
         }
     }
 

@@ -1,147 +1,274 @@
-//! What each process last read of each object, and what it lately moved or removed: the two things
-//! that tell an editor's save from an ordinary write.
+//! What each process last read of each object, and under which name: what it saves is an edit of that.
+//!
+//! A process that saves without having read is taken to know what the processes above it, and then what its session, read
+//! last: `cat F; echo x > F` in one shell, `sed … F > G; mv G F`.
 
-use crate::process::ProcessKey;
+use crate::process::{ProcessKey, Who};
 use base::Oid;
 use lru::LruCache;
 use node::Version;
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-/// (process, object) pairs remembered.
-const READS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
-/// Moves and removals remembered.
-const DEPARTURES: usize = 256;
-/// How long a name that a process emptied waits for the same process to fill it again.
-const RETURNS_WITHIN: Duration = Duration::from_secs(10);
+/// Objects remembered of one process.
+const OF_ONE: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// (process, object) pairs remembered in all.
+const IN_ALL: usize = 16_384;
+/// Versions remembered that a process has read without saving.
+const EARLIER: usize = 4;
+/// Names remembered of an object that a process has read.
+const NAMES: usize = 4;
+
+/// A name in a room.
+pub(crate) type Place = (Oid, Arc<str>);
+
+/// Who is remembered to have read something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Reader {
+    Process(ProcessKey),
+    Session(ProcessKey),
+}
 
 /// A version that was read, and, where it held edits not yet committed, the working copy that will say
 /// which version those became.
-#[derive(Clone, Debug)]
-struct Seen {
-    version: Version,
-    uncommitted: Option<u64>,
-    // What was read before, where `version` was only read to be copied to a backup.
-    buffer: Option<Version>,
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) version: Version,
+    pub(crate) uncommitted: Option<u64>,
+    /// What was read before, where `version` was only read to be copied to a backup.
+    pub(crate) buffer: Option<Version>,
+    /// What a process below this one wrote as an edit of `version`.
+    pub(crate) below: Option<Version>,
+    /// What it read before without having saved since, the oldest first: it may have read again only to compare.
+    pub(crate) earlier: Vec<Version>,
+    /// The names under which it was read, the newest last.
+    pub(crate) names: Vec<Place>,
+}
+
+/// What reading was for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Exactly this version was read.
+    Plain,
+    /// Exactly this version was written.
+    Written,
+    /// The version plus edits that this working copy still holds.
+    Uncommitted(u64),
+    /// To set a copy aside; in its buffers the process has what it read before that.
+    Copying(Option<Version>),
 }
 
 /// The version that each process has in its buffers.
 pub(crate) struct Reads {
-    seen: LruCache<(ProcessKey, Oid), Seen>,
+    of: HashMap<Reader, LruCache<Oid, Seen>>,
+    named: HashMap<Place, Vec<(ProcessKey, Oid)>>,
+    count: usize,
+    fresh: HashSet<(ProcessKey, Oid)>,
 }
 
 impl Reads {
     pub(crate) fn new() -> Reads {
-        Reads { seen: LruCache::new(READS) }
+        Reads { of: HashMap::new(), named: HashMap::new(), count: 0, fresh: HashSet::new() }
     }
 
-    /// A process has read, or written, exactly this version.
-    pub(crate) fn note(&mut self, who: ProcessKey, oid: Oid, version: Version) {
-        self.seen.put((who, oid), Seen { version, uncommitted: None, buffer: None });
+    /// A process has read, or written, a version.
+    pub(crate) fn note(&mut self, who: Who, oid: Oid, version: Version, reading: Reading) {
+        if let Some(session) = who.session {
+            self.put(Reader::Session(session), oid, version.clone(), reading.clone());
+        }
+        self.put(Reader::Process(who.process), oid, version, reading);
+        self.fresh.insert((who.process, oid));
     }
 
-    /// A process has read this version plus edits that working copy `copy` still holds.
-    pub(crate) fn note_uncommitted(&mut self, who: ProcessKey, oid: Oid, version: Version, copy: u64) {
-        self.seen.put((who, oid), Seen { version, uncommitted: Some(copy), buffer: None });
+    /// The object was read under this name, and is what the process means by it.
+    pub(crate) fn note_name(&mut self, process: ProcessKey, oid: Oid, place: Place) {
+        let Some(seen) = self.of.get_mut(&Reader::Process(process)).and_then(|seen| seen.peek_mut(&oid))
+        else {
+            return;
+        };
+        let known = self.named.entry(place.clone()).or_default();
+        match known.iter_mut().find(|(who, _)| *who == process) {
+            Some((_, there)) if *there == oid => return,
+            Some((_, there)) => *there = oid,
+            None => known.push((process, oid)),
+        }
+        self.fresh.insert((process, oid));
+        let dropped = (seen.names.len() >= NAMES).then(|| seen.names.remove(0));
+        seen.names.retain(|name| *name != place);
+        seen.names.push(place);
+        if let Some(dropped) = dropped {
+            self.unname(process, oid, &dropped);
+        }
     }
 
-    /// A process has read this version to set a copy aside; in its buffers it has what it read before that.
-    pub(crate) fn note_copied(
-        &mut self,
-        who: ProcessKey,
-        oid: Oid,
-        version: Version,
-        before: Option<Version>,
-    ) {
-        self.seen.put((who, oid), Seen { version, uncommitted: None, buffer: before });
+    /// Somebody here gave a name to something else on purpose: nobody means by it any more what they read there.
+    pub(crate) fn given(&mut self, room: Oid, name: &str) {
+        if !self.named.is_empty() {
+            self.named.remove(&(room, name.into()));
+        }
+    }
+
+    /// A process read this back when an earlier run of the node served it.
+    pub(crate) fn recall(&mut self, process: ProcessKey, oid: Oid, seen: Seen) {
+        let (version, names) = (seen.version, seen.names);
+        self.put(
+            Reader::Process(process),
+            oid,
+            version,
+            seen.buffer.map_or(Reading::Plain, |b| Reading::Copying(Some(b))),
+        );
+        names.into_iter().for_each(|place| self.note_name(process, oid, place));
+        self.fresh.remove(&(process, oid));
     }
 
     /// The working copy's edits became a version.
     pub(crate) fn committed(&mut self, copy: u64, version: &Version) {
-        for (_, seen) in self.seen.iter_mut().filter(|(_, seen)| seen.uncommitted == Some(copy)) {
-            *seen = Seen { version: version.clone(), uncommitted: None, buffer: seen.buffer.clone() };
+        for (reader, table) in &mut self.of {
+            for (oid, seen) in table.iter_mut().filter(|(_, seen)| seen.uncommitted == Some(copy)) {
+                (seen.version, seen.uncommitted) = (version.clone(), None);
+                if let Reader::Process(process) = reader {
+                    self.fresh.insert((*process, *oid));
+                }
+            }
+        }
+    }
+
+    /// A process below `process` wrote `version`, as an edit of what `process` had read: another one below it goes on
+    /// from there, while it has in its own buffers what it had.
+    pub(crate) fn lent(&mut self, process: ProcessKey, oid: Oid, version: &Version) {
+        if let Some(seen) = self.of.get_mut(&Reader::Process(process)).and_then(|seen| seen.peek_mut(&oid)) {
+            seen.below = Some(version.clone());
         }
     }
 
     /// What a process has in its buffers of an object: what it saves in place is an edit of that.
-    pub(crate) fn in_buffer(&mut self, who: Option<ProcessKey>, oid: Oid) -> Option<Version> {
-        self.seen.get(&(who?, oid)).map(|seen| seen.buffer.as_ref().unwrap_or(&seen.version).clone())
+    pub(crate) fn in_buffer(&mut self, process: ProcessKey, oid: Oid) -> Option<Version> {
+        let seen = self.seen(Reader::Process(process), oid)?;
+        Some(seen.buffer.as_ref().unwrap_or(&seen.version).clone())
     }
 
     /// What a process last read of an object: what it makes beside it and moves over it is an edit of that.
-    pub(crate) fn last(&mut self, who: Option<ProcessKey>, oid: Oid) -> Option<Version> {
-        self.seen.get(&(who?, oid)).map(|seen| seen.version.clone())
+    pub(crate) fn last(&mut self, process: ProcessKey, oid: Oid) -> Option<Version> {
+        Some(self.seen(Reader::Process(process), oid)?.version.clone())
     }
-}
 
-/// How a name came to be free.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Departure {
-    /// The object was renamed to here.
-    Moved(Oid, String),
-    /// The object's last door was removed.
-    Removed,
-}
+    /// What a process had read before that, and may still have in its buffers.
+    pub(crate) fn earlier(&mut self, process: ProcessKey, oid: Oid) -> Vec<Version> {
+        self.seen(Reader::Process(process), oid).map(|seen| seen.earlier.clone()).unwrap_or_default()
+    }
 
-struct Departed {
-    who: ProcessKey,
-    at: Instant,
-    room: Oid,
-    name: String,
-    oid: Oid,
-    how: Departure,
-}
+    /// What those below a process go by.
+    pub(crate) fn lends(&mut self, process: ProcessKey, oid: Oid) -> Option<Version> {
+        let seen = self.seen(Reader::Process(process), oid)?;
+        Some(seen.below.as_ref().unwrap_or(&seen.version).clone())
+    }
 
-/// Names that processes lately emptied.
-#[derive(Default)]
-pub(crate) struct Departures {
-    recent: VecDeque<Departed>,
-}
+    /// What any process of a session last read or wrote of an object.
+    pub(crate) fn in_session(&mut self, session: ProcessKey, oid: Oid) -> Option<Version> {
+        Some(self.seen(Reader::Session(session), oid)?.version.clone())
+    }
 
-impl Departures {
-    /// A process took `oid` away from (`room`, `name`).
-    pub(crate) fn note(
-        &mut self,
-        who: ProcessKey,
-        room: Oid,
-        name: &str,
-        oid: Oid,
-        how: Departure,
-        now: Instant,
-    ) {
-        self.forget(room, name);
-        if self.recent.len() >= DEPARTURES {
-            self.recent.pop_front();
+    /// What a process read under a name.
+    pub(crate) fn under(&self, process: ProcessKey, room: Oid, name: &str) -> Option<Oid> {
+        let known = self.named.get(&(room, name.into()))?;
+        known.iter().find(|(who, _)| *who == process).map(|(_, oid)| *oid)
+    }
+
+    /// What was noted of processes since this was last asked.
+    pub(crate) fn take_fresh(&mut self) -> Vec<(ProcessKey, Oid, Option<Seen>)> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let seen = |(process, oid): (ProcessKey, Oid)| {
+            let seen = self.of.get(&Reader::Process(process)).and_then(|seen| seen.peek(&oid)).cloned();
+            (process, oid, seen)
+        };
+        fresh.into_iter().map(seen).collect()
+    }
+
+    /// Everything counts as fresh again.
+    pub(crate) fn freshen(&mut self) {
+        for (reader, table) in &self.of {
+            if let Reader::Process(process) = reader {
+                self.fresh.extend(table.iter().map(|(oid, _)| (*process, *oid)));
+            }
         }
-        self.recent.push_back(Departed { who, at: now, room, name: name.to_owned(), oid, how });
     }
 
-    /// What the same process lately took away from that name; asked once.
-    pub(crate) fn take(
-        &mut self,
-        who: ProcessKey,
-        room: Oid,
-        name: &str,
-        now: Instant,
-    ) -> Option<(Oid, Departure)> {
-        while self.recent.front().is_some_and(|old| now.duration_since(old.at) > RETURNS_WITHIN) {
-            self.recent.pop_front();
+    fn seen(&mut self, reader: Reader, oid: Oid) -> Option<&Seen> {
+        self.of.get_mut(&reader)?.get(&oid)
+    }
+
+    fn put(&mut self, reader: Reader, oid: Oid, version: Version, reading: Reading) {
+        if self.count >= IN_ALL {
+            self.make_room();
         }
-        let at = self.recent.iter().position(|d| d.who == who && d.room == room && d.name == name)?;
-        self.recent.remove(at).map(|departed| (departed.oid, departed.how))
+        let table = self.of.entry(reader).or_insert_with(|| LruCache::new(OF_ONE));
+        let before = table.pop(&oid);
+        let had = before.is_some();
+        self.count -= usize::from(before.is_some());
+        let Seen { names, mut earlier, version: old, .. } = before.unwrap_or_default();
+        if had {
+            earlier.retain(|known| *known != old && *known != version);
+            earlier.extend((old != version).then_some(old));
+            earlier.drain(..earlier.len().saturating_sub(EARLIER));
+        }
+        if reading == Reading::Written {
+            earlier.clear();
+        }
+        let mut seen = Seen { version, names, earlier, ..Seen::default() };
+        match reading {
+            Reading::Plain | Reading::Written => {}
+            Reading::Uncommitted(copy) => seen.uncommitted = Some(copy),
+            Reading::Copying(before) => seen.buffer = before,
+        }
+        let pushed = table.push(oid, seen);
+        self.count += 1;
+        if let Some((old, seen)) = pushed {
+            self.forget(reader, old, seen);
+        }
     }
 
-    /// The name is taken by something else, or what was moved has moved on: nothing to return to.
-    pub(crate) fn forget(&mut self, room: Oid, name: &str) {
-        self.recent.retain(|d| {
-            let moved_there = matches!(&d.how, Departure::Moved(to, at) if *to == room && at == name);
-            !moved_there && (d.room != room || d.name != name)
-        });
+    // The dead first: a search through everything must not make an editor's buffer forgotten.
+    fn make_room(&mut self) {
+        let alive = |reader: &Reader| match reader {
+            Reader::Process(key) | Reader::Session(key) => crate::process::is_alive(*key),
+        };
+        let dead: Vec<Reader> = self.of.keys().filter(|reader| !alive(reader)).copied().collect();
+        for reader in dead {
+            self.forget_all(reader);
+        }
+        while self.count > IN_ALL / 2 {
+            let Some(most) = self.of.iter().max_by_key(|(_, seen)| seen.len()).map(|(reader, _)| *reader)
+            else {
+                return;
+            };
+            let Some((oid, seen)) = self.of.get_mut(&most).and_then(LruCache::pop_lru) else { return };
+            self.forget(most, oid, seen);
+        }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.recent.is_empty()
+    fn forget_all(&mut self, reader: Reader) {
+        let Some(table) = self.of.remove(&reader) else { return };
+        for (oid, seen) in table {
+            self.forget(reader, oid, seen);
+        }
+    }
+
+    // What was dropped from a table is dropped from what goes by names.
+    fn forget(&mut self, reader: Reader, oid: Oid, seen: Seen) {
+        self.count -= 1;
+        let Reader::Process(process) = reader else { return };
+        self.fresh.insert((process, oid));
+        seen.names.iter().for_each(|place| self.unname(process, oid, place));
+    }
+
+    fn unname(&mut self, process: ProcessKey, oid: Oid, place: &Place) {
+        if let Some(known) = self.named.get_mut(place) {
+            known.retain(|known| *known != (process, oid));
+            if known.is_empty() {
+                self.named.remove(place);
+            }
+        }
     }
 }
 
@@ -152,6 +279,11 @@ mod tests {
 
     const P: ProcessKey = ProcessKey { tgid: 7, start: 1 };
     const Q: ProcessKey = ProcessKey { tgid: 7, start: 2 };
+    const SHELL: ProcessKey = ProcessKey { tgid: 6, start: 1 };
+
+    fn who(process: ProcessKey) -> Who {
+        Who { process, session: Some(SHELL) }
+    }
 
     fn version(n: u8) -> Version {
         Version::new(vec![base::Hash([n; 32])])
@@ -164,53 +296,90 @@ mod tests {
     #[test]
     fn a_version_read_before_its_commit_becomes_what_was_committed() {
         let mut reads = Reads::new();
-        reads.note(P, oid(1), Version::default());
-        reads.note_uncommitted(Q, oid(1), Version::default(), 9);
-        assert_eq!(reads.last(Some(P), oid(2)), None);
-        assert_eq!(reads.last(None, oid(1)), None);
-        reads.committed(8, &Version::default());
-        assert_eq!(reads.seen.peek(&(Q, oid(1))).unwrap().uncommitted, Some(9));
-        reads.committed(9, &Version::default());
-        assert_eq!(reads.seen.peek(&(Q, oid(1))).unwrap().uncommitted, None);
+        reads.note(who(P), oid(1), version(1), Reading::Plain);
+        reads.note(who(Q), oid(1), version(1), Reading::Uncommitted(9));
+        assert_eq!(reads.last(P, oid(2)), None);
+        reads.committed(8, &version(8));
+        assert_eq!(reads.last(Q, oid(1)), Some(version(1)));
+        reads.committed(9, &version(9));
+        assert_eq!((reads.last(P, oid(1)), reads.last(Q, oid(1))), (Some(version(1)), Some(version(9))));
+        assert_eq!(reads.in_session(SHELL, oid(1)), Some(version(9)));
     }
 
     #[test]
     fn reading_for_a_backup_fills_no_buffer() {
         let (old, new) = (version(1), version(2));
         let mut reads = Reads::new();
-        reads.note(P, oid(1), old.clone());
-        reads.note_copied(P, oid(1), new.clone(), Some(old.clone()));
-        assert_eq!(
-            (reads.in_buffer(Some(P), oid(1)), reads.last(Some(P), oid(1))),
-            (Some(old), Some(new.clone()))
-        );
-        reads.note_copied(P, oid(2), new.clone(), None);
-        assert_eq!(reads.in_buffer(Some(P), oid(2)), Some(new));
+        reads.note(who(P), oid(1), old.clone(), Reading::Plain);
+        reads.note(who(P), oid(1), new.clone(), Reading::Copying(Some(old.clone())));
+        assert_eq!((reads.in_buffer(P, oid(1)), reads.last(P, oid(1))), (Some(old), Some(new.clone())));
+        reads.note(who(P), oid(2), new.clone(), Reading::Copying(None));
+        assert_eq!(reads.in_buffer(P, oid(2)), Some(new));
     }
 
     #[test]
-    fn the_table_of_reads_is_bounded() {
+    fn who_searches_everything_forgets_nobody_elses_buffer() {
         let mut reads = Reads::new();
-        for tgid in 0..5000 {
-            reads.note(ProcessKey { tgid, start: 0 }, oid(1), Version::default());
+        let me = ProcessKey { tgid: std::process::id(), start: 0 };
+        reads.note(Who { process: P, session: None }, oid(1), version(1), Reading::Plain);
+        for n in 0..40_000u32 {
+            let mut object = [0; 16];
+            object[..4].copy_from_slice(&n.to_be_bytes());
+            let oid = Oid { space: SpaceId([0; 32]), object: ObjectId(object) };
+            reads.note(Who { process: me, session: None }, oid, version(2), Reading::Plain);
+            reads.note_name(me, oid, (oid, "f".into()));
         }
-        assert_eq!(reads.seen.len(), READS.get());
+        assert_eq!(reads.last(P, oid(1)), Some(version(1)));
+        assert!(reads.count <= IN_ALL && reads.named.len() <= OF_ONE.get());
+        assert_eq!(reads.count, reads.of.values().map(LruCache::len).sum::<usize>());
+        for n in 0..IN_ALL as u64 {
+            reads.note(who(ProcessKey { tgid: u32::MAX, start: n }), oid(1), version(1), Reading::Plain);
+        }
+        assert!(reads.count <= IN_ALL);
     }
 
     #[test]
-    fn only_the_same_process_soon_after_gets_its_name_back() {
-        let now = Instant::now();
-        let mut departures = Departures::default();
-        let moved = Departure::Moved(oid(0), "f~".to_owned());
-        departures.note(P, oid(0), "f", oid(1), moved.clone(), now);
-        assert_eq!(departures.take(Q, oid(0), "f", now), None);
-        assert_eq!(departures.take(P, oid(0), "g", now), None);
-        assert_eq!(departures.take(P, oid(0), "f", now), Some((oid(1), moved.clone())));
-        assert_eq!(departures.take(P, oid(0), "f", now), None);
-        departures.note(P, oid(0), "f", oid(1), Departure::Removed, now);
-        assert_eq!(departures.take(P, oid(0), "f", now + RETURNS_WITHIN * 2), None);
-        departures.note(P, oid(0), "f", oid(1), moved, now);
-        departures.forget(oid(0), "f~");
-        assert!(departures.is_empty());
+    fn a_name_means_what_was_read_under_it_until_it_is_given_away_here() {
+        let mut reads = Reads::new();
+        let room = oid(0);
+        reads.note(who(P), oid(1), version(1), Reading::Plain);
+        reads.note_name(P, oid(1), (room, "f".into()));
+        assert_eq!((reads.under(P, room, "f"), reads.under(Q, room, "f")), (Some(oid(1)), None));
+        reads.note(who(P), oid(2), version(1), Reading::Plain);
+        reads.note_name(P, oid(2), (room, "f".into()));
+        assert_eq!(reads.under(P, room, "f"), Some(oid(2)));
+        reads.given(room, "f");
+        assert_eq!(reads.under(P, room, "f"), None);
+        for n in 0..9 {
+            reads.note_name(P, oid(1), (room, format!("{n}").into()));
+        }
+        assert_eq!((reads.under(P, room, "0"), reads.under(P, room, "8")), (None, Some(oid(1))));
+    }
+
+    #[test]
+    fn what_one_below_wrote_the_next_below_goes_on_from() {
+        let mut reads = Reads::new();
+        reads.note(who(P), oid(1), version(1), Reading::Plain);
+        assert_eq!(reads.lends(P, oid(1)), Some(version(1)));
+        reads.lent(P, oid(1), &version(2));
+        assert_eq!((reads.lends(P, oid(1)), reads.last(P, oid(1))), (Some(version(2)), Some(version(1))));
+        reads.note(who(P), oid(1), version(3), Reading::Plain);
+        assert_eq!(reads.lends(P, oid(1)), Some(version(3)));
+    }
+
+    #[test]
+    fn what_is_recalled_is_not_news() {
+        let mut reads = Reads::new();
+        reads.note(who(P), oid(1), version(1), Reading::Plain);
+        reads.note_name(P, oid(1), (oid(0), "f".into()));
+        let mut fresh = reads.take_fresh();
+        let (process, object, seen) = fresh.pop().unwrap();
+        assert!(fresh.is_empty() && reads.take_fresh().is_empty());
+        let mut again = Reads::new();
+        again.recall(process, object, seen.unwrap());
+        assert!(again.take_fresh().is_empty());
+        assert_eq!((again.last(P, oid(1)), again.under(P, oid(0), "f")), (Some(version(1)), Some(oid(1))));
+        again.freshen();
+        assert_eq!(again.take_fresh().len(), 1);
     }
 }

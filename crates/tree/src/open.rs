@@ -3,19 +3,20 @@
 
 use crate::content::Content;
 use crate::copy::WorkingCopy;
+use crate::departure::Departure;
 use crate::error::{Error, Result};
 use crate::handle::{Caching, Handle, How, Noted, OpenFile, Opened};
 use crate::inode::Key;
-use crate::process::{Caller, ProcessKey};
+use crate::process::{Caller, Who};
+use crate::scratch;
+use crate::settle::{Base, Meant};
 use crate::tree::{Stat, Tree};
 use crate::watch::Invalidate;
-use crate::{memory::Departure, scratch};
 use base::{Kind, Oid};
-use node::{Attr, Version, What};
+use node::{Attr, What};
 use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 /// Bytes compared, at most, to see whether a newer version only extends the one being read.
 const EXTENSION: u64 = 64 << 20;
@@ -46,10 +47,16 @@ impl Tree {
                 let content = Content::of(self.0.node.read_version(oid, hash)?);
                 let copy = Arc::new(WorkingCopy::new(oid, attr.version.clone(), content, &attr));
                 copy.handles.fetch_add(1, Ordering::Relaxed);
-                Ok(direct(self.register(ino, copy, how, None, Noted::default())))
+                Ok(direct(self.register(ino, copy, how, None, Noted::default(), None)))
             }
             Key::Way { .. } => Err(Error::refused(Kind::Loop, "a symlink cannot be opened itself")),
-            Key::Object(oid) => self.open_object(ino, oid, how, self.0.processes.identify(caller)),
+            Key::Object(oid) => {
+                let who = self.0.processes.identify(caller);
+                if how.write {
+                    self.give_back(ino, who);
+                }
+                self.open_object(ino, oid, how, who)
+            }
         }
     }
 
@@ -71,9 +78,17 @@ impl Tree {
             if departure == Departure::Removed && self.0.node.attr(oid).is_ok_and(|attr| attr.perm != perm) {
                 self.0.node.set_attr(oid, Some(perm), None)?;
             }
+            // Another may have the name all the same, where both had it at once.
+            let oid = match self.find(parent, name.as_bytes()) {
+                Ok(Key::Object(named)) => named,
+                _ => oid,
+            };
             return self.open_named(oid, parent, name, How { truncate: true, ..how }, who);
         }
-        let local = self.begins_backup(parent, name, who) || scratch::is_scratch(name);
+        if let Some(oid) = self.removed_meanwhile(who, room, name) {
+            return self.open_named(oid, parent, name, How { truncate: true, ..how }, who);
+        }
+        let local = self.is_local(parent, room, name, who);
         let oid = match self.0.node.create(room, name, perm, local) {
             Ok(oid) => oid,
             Err(error) if error.kind() == Kind::Exists && !how.exclusive => {
@@ -87,8 +102,9 @@ impl Tree {
         let copy = Arc::new(WorkingCopy::newborn(oid, &self.0.node.attr(oid)?));
         copy.handles.fetch_add(1, Ordering::Relaxed);
         self.0.copies.lock().insert(oid, Arc::downgrade(&copy));
+        self.0.reads.lock().given(room, name);
         let ino = self.0.inodes.lock().look_up(Key::Object(oid), parent, name);
-        let handle = self.register(ino, copy, how, who, Noted::default());
+        let handle = self.register(ino, copy, how, who, Noted::default(), None);
         Ok((self.getattr(ino)?, Opened { handle, caching: Caching::Direct }))
     }
 
@@ -145,6 +161,7 @@ impl Tree {
         let copy = file.copy();
         if file.wrote.swap(false, Ordering::Relaxed) && copy.is_worth_a_flush() {
             self.commit(&copy).inspect_err(|_| file.wrote.store(true, Ordering::Relaxed))?;
+            self.told_elsewhere(&file);
         }
         Ok(())
     }
@@ -162,7 +179,15 @@ impl Tree {
     /// The last descriptor of a handle was closed.
     pub fn release(&self, handle: u64) {
         if let Some(Handle::File(file)) = self.0.handles.remove(handle) {
-            self.let_go(&file.copy());
+            let copy = file.copy();
+            if file.how.write && copy.writers.fetch_sub(1, Ordering::Relaxed) == 1 {
+                // Readers may keep it open for long; what fails is tried again.
+                if copy.state().is_database() && self.commit(&copy).is_err() {
+                    self.0.idle.watch(&copy);
+                }
+            }
+            self.let_go(&copy);
+            self.told_elsewhere(&file);
             self.0.inodes.lock().closed(file.ino);
         }
     }
@@ -174,132 +199,7 @@ impl Tree {
                 self.let_go(&file.copy());
             }
         }
-    }
-
-    /// Commits what was written to all open files; they stay open.
-    pub fn commit_all(&self) {
-        let copies: Vec<_> = self.0.copies.lock().values().filter_map(Weak::upgrade).collect();
-        for copy in copies {
-            if let Err(error) = self.commit(&copy) {
-                tracing::error!("what was written to a file is not saved yet: {error}");
-            }
-        }
-    }
-
-    /// Commits a copy's edits and tells everybody who must know.
-    pub(crate) fn commit(&self, copy: &Arc<WorkingCopy>) -> Result<()> {
-        let Some(done) = copy.commit(&self.0.node)? else { return Ok(()) };
-        {
-            let mut reads = self.0.reads.lock();
-            if let Some(writer) = done.writer {
-                reads.note(writer, done.oid, done.saved.wrote.clone());
-            }
-            if done.peeked {
-                reads.committed(copy.id, &done.saved.wrote);
-            }
-        }
-        if done.saved.merged {
-            self.outdated(done.oid).into_iter().for_each(|notice| self.notice(notice));
-            return Ok(());
-        }
-        let mut inodes = self.0.inodes.lock();
-        let ino = inodes.primary(&Key::Object(done.oid));
-        if let Some(inode) = ino.and_then(|ino| inodes.get_mut(ino)) {
-            inode.cached = None;
-        }
-        drop(inodes);
-        if let Some(ino) = ino
-            && done.shown
-        {
-            self.notice(Invalidate::Attr { ino });
-        }
-        Ok(())
-    }
-
-    /// The copy that a handle opened now on an object shares, counted as held.
-    pub(crate) fn hold(&self, oid: Oid, attr: &Attr) -> Result<Arc<WorkingCopy>> {
-        let held = {
-            let copies = self.0.copies.lock();
-            let copy = copies.get(&oid).and_then(Weak::upgrade);
-            copy.inspect(|copy| {
-                copy.handles.fetch_add(1, Ordering::Relaxed);
-            })
-        };
-        if let Some(copy) = held {
-            if copy.serves(&attr.version) || self.is_same(&copy, oid)? {
-                return Ok(copy);
-            }
-            self.let_go(&copy);
-        }
-        let (version, body) = self.0.node.read(oid)?;
-        let copy = Arc::new(WorkingCopy::new(oid, version, Content::of(body), attr));
-        copy.handles.fetch_add(1, Ordering::Relaxed);
-        self.0.copies.lock().insert(oid, Arc::downgrade(&copy));
-        Ok(copy)
-    }
-
-    // Whether the newest version has the same bytes as a copy: then those who have it open go on with that one.
-    fn is_same(&self, copy: &WorkingCopy, oid: Oid) -> Result<bool> {
-        let (version, body) = self.0.node.read(oid)?;
-        let mut state = copy.state();
-        let same = !state.orphan && !state.is_changed() && state.content.same(&Content::of(body));
-        if same {
-            state.base = version;
-        }
-        Ok(same)
-    }
-
-    /// A handle no longer needs a copy; the last one commits what is left.
-    pub(crate) fn let_go(&self, copy: &Arc<WorkingCopy>) {
-        if copy.handles.load(Ordering::Relaxed) == 1 {
-            // Before it leaves the table: who opens it meanwhile must see what was written.
-            if let Err(error) = self.commit(copy).and_then(|()| self.settle(copy)) {
-                tracing::error!("what was written to a file is not saved yet, and is tried again: {error}");
-                self.0.idle.watch(copy);
-            }
-        }
-        let mut copies = self.0.copies.lock();
-        if copy.handles.fetch_sub(1, Ordering::Relaxed) == 1 {
-            // Another copy may stand in the table by now, or the object have changed: whichever is dead goes.
-            copies.retain(|_, held| held.upgrade().is_some_and(|held| !Arc::ptr_eq(&held, copy)));
-        }
-    }
-
-    /// No door leads to an object any more: what is open stays readable and writable, and is never saved.
-    pub(crate) fn orphan(&self, oid: Oid) {
-        let copy = self.0.copies.lock().remove(&oid).and_then(|copy| copy.upgrade());
-        if let Some(copy) = copy {
-            copy.state().orphan = true;
-        }
-    }
-
-    /// The object that a process took away from a name gets it back, if it is to go on there.
-    pub(crate) fn reclaim(&self, room: Oid, name: &str, who: Option<ProcessKey>) -> Option<(Oid, Departure)> {
-        let (oid, departure) = {
-            let mut departures = self.0.departures.lock();
-            if departures.is_empty() {
-                return None;
-            }
-            departures.take(who?, room, name, Instant::now())?
-        };
-        let result = match &departure {
-            Departure::Moved(to, at) => self.0.node.reclaim_renamed(room, name, (*to, at)).map(|backup| {
-                let mut inodes = self.0.inodes.lock();
-                if let Some(ino) = inodes.primary(&Key::Object(oid)) {
-                    inodes.turn_into(ino, Key::Object(backup));
-                }
-            }),
-            Departure::Removed => self.0.node.reclaim_unlinked(room, name, oid).map(|()| {
-                self.0.inodes.lock().set_apart(&Key::Object(oid));
-            }),
-        };
-        match result {
-            Ok(()) => Some((oid, departure)),
-            Err(error) => {
-                tracing::debug!("a name is given to a new object, not to the one that had it: {error}");
-                None
-            }
-        }
+        self.keep_reads(true);
     }
 
     fn open_named(
@@ -308,7 +208,7 @@ impl Tree {
         parent: u64,
         name: &str,
         how: How,
-        who: Option<ProcessKey>,
+        who: Option<Who>,
     ) -> Result<(Stat, Opened)> {
         let ino = self.0.inodes.lock().look_up(Key::Object(oid), parent, name);
         match self.open_object(ino, oid, how, who).and_then(|opened| Ok((self.getattr(ino)?, opened))) {
@@ -320,40 +220,43 @@ impl Tree {
         }
     }
 
-    fn open_object(&self, ino: u64, oid: Oid, how: How, who: Option<ProcessKey>) -> Result<Opened> {
-        let copy = match self.orphan_of(ino) {
-            Some(copy) => copy,
+    fn open_object(&self, ino: u64, oid: Oid, how: How, who: Option<Who>) -> Result<Opened> {
+        let (copy, base) = match self.orphan_of(ino) {
+            Some(copy) => (copy, None),
             None => {
-                let attr = self.0.node.attr(oid)?;
+                let places = self.0.inodes.lock().places_of(ino);
+                let meant = self.meant(who, &places, oid, how);
+                let attr = self.0.node.attr(meant.oid)?;
                 check_open(&attr, how)?;
-                let copy = self.hold(oid, &attr)?;
+                let copy = self.hold_meant(&meant, &attr, how)?;
+                let Meant { base, .. } = meant;
+                let newest = || Base { version: attr.version.clone(), lent: None, earlier: Vec::new() };
+                let base = how.write.then(|| base.unwrap_or_else(newest));
                 if how.truncate {
-                    let base = self.0.reads.lock().in_buffer(who, oid).unwrap_or(attr.version);
-                    self.empty(&copy, Some(base), who).inspect_err(|_| self.let_go(&copy))?;
+                    self.empty(&copy, base.clone(), who).inspect_err(|_| self.let_go(&copy))?;
                 }
-                copy
+                (copy, base)
             }
         };
-        let caching = self.caching(ino, &copy);
+        let caching = self.caching(ino, oid, &copy);
         let mut noted = Noted { copying: !how.write && self.fills_backup(ino, who), ..Noted::default() };
         if caching != Caching::Direct && how.read && !how.truncate {
             // What comes out of the kernel's cache is never asked for here.
-            self.note(&copy, who, &mut noted);
+            self.note(ino, &copy, who, &mut noted);
         }
-        Ok(Opened { handle: self.register(ino, copy, how, who, noted), caching })
+        Ok(Opened { handle: self.register(ino, copy, how, who, noted, base), caching })
     }
 
-    /// Empties a copy as the beginning of a replacing save.
-    pub(crate) fn empty(
-        &self,
-        copy: &Arc<WorkingCopy>,
-        base: Option<Version>,
-        who: Option<ProcessKey>,
-    ) -> Result<()> {
-        if copy.empty(base, who, &self.0.node)? {
-            self.0.idle.watch(copy);
+    // Where both had a name at once and a process sets one aside, the other slips into the name: what the process
+    // opens there to write is no longer free to be made, and the one set aside returns all the same.
+    fn give_back(&self, ino: u64, who: Option<Who>) {
+        if self.0.departures.lock().is_empty() {
+            return;
         }
-        Ok(())
+        let places = self.0.inodes.lock().places_of(ino);
+        for (room, name) in places {
+            self.reclaim(room, &name, who);
+        }
     }
 
     // A file removed while open, and opened again through a descriptor.
@@ -371,14 +274,25 @@ impl Tree {
         ino: u64,
         copy: Arc<WorkingCopy>,
         how: How,
-        who: Option<ProcessKey>,
+        who: Option<Who>,
         noted: Noted,
+        base: Option<Base>,
     ) -> u64 {
-        self.0.inodes.lock().opened(ino, &copy);
+        copy.writers.fetch_add(usize::from(how.write), Ordering::Relaxed);
+        let oid = copy.state().oid;
+        let elsewhere = {
+            let mut inodes = self.0.inodes.lock();
+            let key = inodes.get(ino).map(|inode| inode.key.clone());
+            let elsewhere = matches!(key, Some(Key::Object(named)) if named != oid);
+            inodes.opened(ino, (!elsewhere).then_some(&copy));
+            elsewhere
+        };
         self.0.handles.insert(Handle::File(Arc::new(OpenFile {
             ino,
             how,
             who,
+            base,
+            elsewhere,
             copy: RwLock::new(copy),
             wrote: AtomicBool::new(false),
             noted: Mutex::new(noted),
@@ -386,12 +300,23 @@ impl Tree {
         })))
     }
 
+    // The kernel takes what was written for the bytes of the file that has the name.
+    fn told_elsewhere(&self, file: &OpenFile) {
+        if file.elsewhere && file.how.write {
+            let oid = file.copy().state().oid;
+            self.notice(Invalidate::Attr { ino: file.ino });
+            self.outdated(oid).into_iter().for_each(|notice| self.notice(notice));
+        }
+    }
+
     // Large files that are whole here may be cached, as long as the inode's pages are of one version.
-    fn caching(&self, ino: u64, copy: &WorkingCopy) -> Caching {
+    fn caching(&self, ino: u64, oid: Oid, copy: &WorkingCopy) -> Caching {
         let version = {
             let state = copy.state();
             match state.content {
-                Content::Frozen(..) if !state.is_changed() && !state.orphan => state.base.clone(),
+                Content::Frozen(..) if !state.is_changed() && !state.orphan && state.oid == oid => {
+                    state.base.clone()
+                }
                 _ => return Caching::Direct,
             }
         };
@@ -405,18 +330,6 @@ impl Tree {
                 Caching::Fresh
             }
         }
-    }
-
-    fn settle(&self, copy: &WorkingCopy) -> Result<()> {
-        let oid = {
-            let mut state = copy.state();
-            if !state.newborn || state.orphan {
-                return Ok(());
-            }
-            state.newborn = false;
-            state.oid
-        };
-        Ok(self.0.node.settle(oid)?)
     }
 
     fn read_copy(&self, copy: &WorkingCopy, offset: u64, len: usize) -> Result<Vec<u8>> {
@@ -434,7 +347,7 @@ impl Tree {
     }
 
     fn note_read(&self, file: &OpenFile, copy: &WorkingCopy) {
-        self.note(copy, file.who, &mut file.noted.lock());
+        self.note(file.ino, copy, file.who, &mut file.noted.lock());
     }
 
     // `tail -f`: a reader at the end goes on to the newest version if that only extends its own.

@@ -1,25 +1,9 @@
-//! Names that alone make a file local, and names that no door can have.
+//! What names say: of backups and temporaries; and names that no door can have.
 
 use crate::error::{Error, Result};
 use base::Kind;
 
-/// Whether a file of this name is an editor's scratch: vim's swap files, emacs' locks and
-/// autosaves, what FUSE makes of an open file that was removed. Such files are never sent.
-pub fn is_scratch(name: &str) -> bool {
-    is_swap(name)
-        || name.starts_with(".#")
-        || name.starts_with(".fuse_hidden")
-        || (name.len() > 2 && name.starts_with('#') && name.ends_with('#'))
-}
-
-// `.NAME.swp`, `.NAME.swo` and so on down to `.swa`; `.swp` alone is vim's for a file without a name.
-fn is_swap(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    name.starts_with('.')
-        && bytes.len() >= 4
-        && bytes[..bytes.len() - 1].ends_with(b".sw")
-        && matches!(bytes[bytes.len() - 1], b'a'..=b'p')
-}
+pub use node::is_scratch;
 
 /// Whether a name is kept for control files and is never a door.
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
@@ -68,16 +52,6 @@ pub(crate) fn is_rotation(from: &str, to: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_scratch_is_scratch() {
-        for name in [".a.txt.swp", ".a.swo", ".swp", ".a.swa", ".#a", "#a#", ".fuse_hidden0001"] {
-            assert!(is_scratch(name), "{name}");
-        }
-        for name in ["a.swp", ".a.swq", ".a.swpx", "a#", "#a", "##", "a~", ".sw", "swp", "4913", ".a.swz"] {
-            assert!(!is_scratch(name), "{name}");
-        }
-    }
 
     #[test]
     fn reserved_and_impossible_names_are_refused() {

@@ -3,12 +3,14 @@
 use crate::content::Content;
 use crate::control::Control;
 use crate::copy::WorkingCopy;
+use crate::departure::Departures;
 use crate::error::{Error, Result, not_found, stale};
 use crate::handle::{Handle, Handles, Listed, Listing};
 use crate::idle::Idle;
 use crate::inode::{Inodes, Key, ROOT};
-use crate::memory::{Departures, Reads};
+use crate::memory::Reads;
 use crate::process::Processes;
+use crate::remember::Remember;
 use crate::watch::Invalidate;
 use crate::{scratch, symlink};
 use base::{Kind, Oid};
@@ -39,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) processes: Processes,
     pub(crate) reads: Mutex<Reads>,
     pub(crate) departures: Mutex<Departures>,
+    pub(crate) remember: Remember,
     pub(crate) idle: Idle,
     pub(crate) notices: (Sender<Invalidate>, Receiver<Invalidate>),
     pub(crate) behind: AtomicBool,
@@ -116,12 +119,16 @@ impl Tree {
             processes: Processes::default(),
             reads: Mutex::new(Reads::new()),
             departures: Mutex::new(Departures::default()),
+            remember: Remember::default(),
             idle: Idle::default(),
             notices: crossbeam_channel::bounded(NOTICES),
             behind: AtomicBool::new(false),
         });
         Idle::start(&inner)?;
-        Ok(Tree(inner))
+        let tree = Tree(inner);
+        tree.recall();
+        Remember::start(&tree)?;
+        Ok(tree)
     }
 
     /// What the name `name` in `parent` leads to; the number stays until it is forgotten.

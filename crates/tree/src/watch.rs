@@ -70,6 +70,11 @@ impl Tree {
     /// An object has a newer version than what the faces may hold: what they must drop.
     pub(crate) fn outdated(&self, oid: Oid) -> Vec<Invalidate> {
         let key = Key::Object(oid);
+        let held = self.0.copies.lock().get(&oid).and_then(std::sync::Weak::upgrade);
+        if held.is_some_and(|copy| copy.state().is_database()) {
+            // Whoever opens it next must find the file, and the locks, of those who have it open.
+            return Vec::new();
+        }
         let mut inodes = self.0.inodes.lock();
         let Some(ino) = inodes.primary(&key) else { return Vec::new() };
         let Some(inode) = inodes.get_mut(ino) else { return Vec::new() };

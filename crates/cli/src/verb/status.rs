@@ -30,9 +30,14 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
     section("rooms", whole.spaces.iter().map(space_row).collect());
     let offers = whole.offers.iter();
     section("offered", offers.map(|o| vec![format!("chorus join {}/{}", o.from, o.name)]).collect());
-    if whole.local_files > 0 {
-        line(format!("{} files stay on this device (scratch files and backups)", whole.local_files));
+    section("not shared", whole.unshared.iter().map(|(path, why)| vec![path.clone(), why.clone()]).collect());
+    let more = whole.local_files.saturating_sub(whole.unshared.len() as u64);
+    if more > 0 {
+        line(format!("  and {more} more"));
     }
+    let overlaps = whole.overlaps.iter();
+    let look = "you and a friend changed the same words: look, and keep what you want";
+    section("overlapping", overlaps.map(|path| vec![path.clone(), look.into()]).collect());
     section("wrong", whole.problems.iter().map(|p| vec![p.clone()]).collect());
     Ok(())
 }

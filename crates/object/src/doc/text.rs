@@ -38,6 +38,22 @@ impl Doc {
         self.peek(|doc| Ok(doc.text_and_id_at(&heads)?.1))
     }
 
+    /// Whether a change that has come touches the same words as what `before` had and it had not. None where it
+    /// builds on all of `before`.
+    pub fn overlaps(&self, change: &[u8], before: &Heads) -> Option<bool> {
+        let change = automerge::Change::from_bytes(change.to_vec()).ok()?;
+        let before = before.to_engine(&self.born);
+        if before.iter().all(|hash| change.deps().contains(hash)) {
+            return None;
+        }
+        let text = |heads: &[ChangeHash]| Some(self.peek(|doc| doc.text_and_id_at(heads)).ok()?.1);
+        let texts = (text(change.deps()), text(&before), text(&[change.hash()]));
+        match texts {
+            (Some(base), Some(mine), Some(theirs)) => Some(crate::overlap::overlap(&base, &mine, &theirs)),
+            _ => Some(false),
+        }
+    }
+
     /// Makes the text of version `base` into `new`, and merges that with what others wrote meanwhile.
     ///
     /// None if the text at `base` is `new`. Errors: a version that is not here, an object that was no
