@@ -274,8 +274,9 @@ impl Filesystem for Face {
         if self.replay.is_asked_by(req) {
             return reply.opened(HANDLE, replay_flags());
         }
-        match self.tree.open(ino.0, how(flags), caller(req)) {
-            Ok(opened) => reply.opened(FileHandle(opened.handle), cache_flags(&opened)),
+        let how = how(flags);
+        match self.tree.open(ino.0, how, caller(req)) {
+            Ok(opened) => reply.opened(FileHandle(opened.handle), cache_flags(&opened, how)),
             Err(error) => reply.error(errno::of(&error)),
         }
     }
@@ -305,7 +306,7 @@ impl Filesystem for Face {
                 &self.attr(&self.adopt(req, parent, mode, stat)),
                 Generation(0),
                 FileHandle(opened.handle),
-                cache_flags(&opened),
+                cache_flags(&opened, how),
             ),
             Err(error) => reply.error(errno::of(&error)),
         }
