@@ -99,9 +99,15 @@ impl Tree {
             }
             Err(error) => return Err(error.into()),
         };
-        let copy = Arc::new(WorkingCopy::newborn(oid, &self.0.node.attr(oid)?));
-        copy.handles.fetch_add(1, Ordering::Relaxed);
-        self.0.copies.lock().insert(oid, Arc::downgrade(&copy));
+        let attr = self.0.node.attr(oid)?;
+        let copy = match self.already_held(oid) {
+            // Somebody opened it before we had a copy: there must be one only.
+            Some(copy) => {
+                self.0.node.settle(oid)?;
+                copy
+            }
+            None => self.hold_newborn(oid, &attr),
+        };
         self.0.reads.lock().given(room, name);
         let ino = self.0.inodes.lock().look_up(Key::Object(oid), parent, name);
         let handle = self.register(ino, copy, how, who, Noted::default(), None);

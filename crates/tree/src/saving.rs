@@ -68,6 +68,25 @@ impl Tree {
         Ok(())
     }
 
+    /// The copy that somebody has of an object, counted as held.
+    pub(crate) fn already_held(&self, oid: Oid) -> Option<Arc<WorkingCopy>> {
+        let copies = self.0.copies.lock();
+        let copy = copies.get(&oid).and_then(Weak::upgrade);
+        copy.inspect(|copy| {
+            copy.handles.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// The copy of a file just made; another's, if somebody was quicker.
+    pub(crate) fn hold_newborn(&self, oid: Oid, attr: &Attr) -> Arc<WorkingCopy> {
+        let mut copies = self.0.copies.lock();
+        let held = copies.get(&oid).and_then(Weak::upgrade);
+        let copy = held.unwrap_or_else(|| Arc::new(WorkingCopy::newborn(oid, attr)));
+        copy.handles.fetch_add(1, Ordering::Relaxed);
+        copies.insert(oid, Arc::downgrade(&copy));
+        copy
+    }
+
     /// The copy that a handle opened now on an object shares, counted as held.
     pub(crate) fn hold(&self, oid: Oid, attr: &Attr) -> Result<Arc<WorkingCopy>> {
         let held = {
@@ -84,9 +103,17 @@ impl Tree {
             self.let_go(&copy);
         }
         let (version, body) = self.0.node.read(oid)?;
-        let copy = Arc::new(WorkingCopy::new(oid, version, Content::of(body), attr));
+        let copy = Arc::new(WorkingCopy::new(oid, version.clone(), Content::of(body), attr));
         copy.handles.fetch_add(1, Ordering::Relaxed);
-        self.0.copies.lock().insert(oid, Arc::downgrade(&copy));
+        let mut copies = self.0.copies.lock();
+        // Whoever was quicker has the copy that all share; two of them would each save without the other's words.
+        let quicker = copies.get(&oid).and_then(Weak::upgrade);
+        if let Some(quicker) = quicker.filter(|quicker| quicker.serves(&version)) {
+            quicker.handles.fetch_add(1, Ordering::Relaxed);
+            return Ok(quicker);
+        }
+        copies.insert(oid, Arc::downgrade(&copy));
+        drop(copies);
         Ok(copy)
     }
 
