@@ -198,3 +198,17 @@ proptest! {
         let _ = Doc::load(&image).map(|doc| doc.text());
     }
 }
+
+#[test]
+fn a_change_after_which_the_image_would_not_load_is_refused() {
+    let (_, changes) = victim();
+    let mut data = inside(&changes[2]);
+    // The engine takes it, and cannot load what it saves then.
+    data[83] = 1;
+    let mut doc = born("one two three\nfour five six\n");
+    doc.apply(&changes[..2], &|_| true).unwrap();
+    let before = doc.text();
+    let applied = doc.apply(&[framed(&data)], &|_| true).unwrap();
+    assert_eq!((applied.taken, applied.refused.len()), (0, 1));
+    assert_eq!(Doc::load(&doc.save()).unwrap().text(), before);
+}
