@@ -241,8 +241,9 @@ fn a_friend_who_sends_nonsense_is_cut_off_and_the_node_goes_on() {
     // Garbage where gossip is spoken, and streams without end.
     raw::run(async {
         let mut friend = raw::dial(&keypair(small), &addr).await.unwrap();
-        let mut link = friend.speak("/chorus/sync/1").await.unwrap();
+        // Before the link stands: then the node speaks gossip too, and whoever refuses that gets none.
         let mut gossip = friend.speak(GOSSIP[2]).await.unwrap();
+        let mut link = friend.speak("/chorus/sync/1").await.unwrap();
         let garbage = async {
             let _ = gossip.write_all(&[0xff; 3000]).await;
             let _ = gossip.flush().await;

@@ -84,9 +84,11 @@ impl Tree {
             }
             Err(error) => return Err(error.into()),
         };
-        let copy = Arc::new(WorkingCopy::newborn(oid, &self.0.node.attr(oid)?));
-        copy.handles.fetch_add(1, Ordering::Relaxed);
-        self.0.copies.lock().insert(oid, Arc::downgrade(&copy));
+        let attr = self.0.node.attr(oid)?;
+        let (copy, shared) = self.hold_newborn(oid, &attr);
+        if shared {
+            self.0.node.settle(oid)?;
+        }
         let ino = self.0.inodes.lock().look_up(Key::Object(oid), parent, name);
         let handle = self.register(ino, copy, how, who, Noted::default());
         Ok((self.getattr(ino)?, Opened { handle, caching: Caching::Direct }))
@@ -232,10 +234,29 @@ impl Tree {
             self.let_go(&copy);
         }
         let (version, body) = self.0.node.read(oid)?;
-        let copy = Arc::new(WorkingCopy::new(oid, version, Content::of(body), attr));
+        let copy = Arc::new(WorkingCopy::new(oid, version.clone(), Content::of(body), attr));
         copy.handles.fetch_add(1, Ordering::Relaxed);
-        self.0.copies.lock().insert(oid, Arc::downgrade(&copy));
+        let mut copies = self.0.copies.lock();
+        // Whoever was quicker has the copy that all share; two of them would each save without the other's words.
+        let quicker = copies.get(&oid).and_then(Weak::upgrade);
+        if let Some(quicker) = quicker.filter(|quicker| quicker.serves(&version)) {
+            quicker.handles.fetch_add(1, Ordering::Relaxed);
+            return Ok(quicker);
+        }
+        copies.insert(oid, Arc::downgrade(&copy));
+        drop(copies);
         Ok(copy)
+    }
+
+    // The copy of a file just made; another's, if somebody opened it in that moment: there must be one only.
+    fn hold_newborn(&self, oid: Oid, attr: &Attr) -> (Arc<WorkingCopy>, bool) {
+        let mut copies = self.0.copies.lock();
+        let held = copies.get(&oid).and_then(Weak::upgrade);
+        let shared = held.is_some();
+        let copy = held.unwrap_or_else(|| Arc::new(WorkingCopy::newborn(oid, attr)));
+        copy.handles.fetch_add(1, Ordering::Relaxed);
+        copies.insert(oid, Arc::downgrade(&copy));
+        (copy, shared)
     }
 
     // Whether the newest version has the same bytes as a copy: then those who have it open go on with that one.
