@@ -212,3 +212,40 @@ fn a_change_after_which_the_image_would_not_load_is_refused() {
     assert_eq!((applied.taken, applied.refused.len()), (0, 1));
     assert_eq!(Doc::load(&doc.save()).unwrap().text(), before);
 }
+
+#[test]
+fn what_is_no_letter_does_not_come_into_a_text() {
+    // Two letters that come would be a map, or a list: behind them the engine's edits do not do what they say.
+    let (_, changes) = victim();
+    let letters = inside(&changes[0]);
+    assert_eq!(letters[113..117], [2, 1, 4, 3], "two are set, four deleted");
+    for action in [0, 2] {
+        let mut data = letters.clone();
+        data[114] = action;
+        let refused = refusal(&mut born("one two three\nfour five six\n"), framed(&data));
+        assert_eq!(refused, Some(Refusal::Operation));
+    }
+}
+
+#[test]
+fn an_element_of_a_text_is_one_letter_and_nothing_is_put_over_it() {
+    // One value, in object 1 of the writer, behind its head.
+    let change = |insert: u8, letters: &str, kind: u8| {
+        let value = uleb((letters.len() as u64) << 4 | u64::from(kind));
+        let columns = [
+            (1, vec![1, 0]),
+            (2, vec![1, 1]),
+            (19, vec![1, 0]),
+            (52, vec![1 - insert, insert]),
+            (66, vec![1, 1]),
+            (86, [vec![1], value].concat()),
+            (87, letters.as_bytes().to_vec()),
+        ];
+        with_columns(&born("x"), 5, &columns)
+    };
+    for (insert, letters, kind) in [(1, "ab", 6), (1, "", 6), (1, "a", 7), (0, "a", 6)] {
+        let refused = refusal(&mut born("x"), change(insert, letters, kind));
+        assert_eq!(refused, Some(Refusal::Operation), "{insert} {letters} {kind}");
+    }
+    assert_ne!(refusal(&mut born("x"), change(1, "ä", 6)), Some(Refusal::Operation));
+}

@@ -183,15 +183,16 @@ fn doors_are_neither_deleted_nor_written_over() {
     let before = doc.doors();
     let d = format!("d/{}", id.hex());
     let g = engine(&doc).keys(ROOT).find(|key| key.starts_with("g/")).unwrap();
-    let nested = written(&mut engine(&doc), 8, |tx| {
-        tx.put_object(ROOT, &d, ObjType::Map).map(drop).unwrap();
-    });
+    let nested = |kind| written(&mut engine(&doc), 8, |tx| tx.put_object(ROOT, &d, kind).map(drop).unwrap());
+    for kind in [ObjType::Map, ObjType::List] {
+        assert_eq!(doc.clone().apply(&[nested(kind)], &|_| true).unwrap().taken, 0);
+    }
     let hostile = [
         put(&doc, 9, &[(&d, None), (&g, None)]),
         put(&doc, 2, &[(&d, Some(cbor::encode(&door("b")))), (&g, Some(cbor::encode(&gone)[..1].to_vec()))]),
         put(&doc, 3, &[(&d, Some(vec![0]))]),
         put(&doc, 4, &[(&d.to_uppercase().replace("D/", "d/"), Some(cbor::encode(&door("c"))))]),
-        nested,
+        nested(ObjType::Text),
     ];
     for change in hostile {
         let applied = doc.apply(&[change], &|_| true).unwrap();

@@ -1,11 +1,11 @@
 //! Changes from elsewhere: vetted, put in causal order, applied under guard.
 
-use super::{BORN, Doc, redo, room, show, text};
+use super::{BORN, Doc, load_saved, redo, room, show, text};
 use crate::error::{Error, Result};
 use crate::heads::{Clock, counted};
 use crate::kind::Type;
 use crate::vet::{self, Refusal, Vetted};
-use automerge::{Automerge, Change, ChangeHash, LoadOptions, PatchLog, ReadDoc, TextEncoding};
+use automerge::{Automerge, Change, ChangeHash, PatchLog, ReadDoc};
 use base::{Actor, DoorId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -298,8 +298,7 @@ fn again(am: &Automerge, before: &[ChangeHash], part: &[Given]) -> bool {
 
 // Whether the engine loads what it saves.
 fn loads(am: &Automerge) -> bool {
-    let options = LoadOptions::new().text_encoding(TextEncoding::Utf8CodeUnit);
-    Automerge::load_with_options(&am.save(), options).is_ok_and(|again| again.get_heads() == am.get_heads())
+    load_saved(&am.save()).is_ok_and(|again| again.get_heads() == am.get_heads())
 }
 
 /// Whether the engine has a change.

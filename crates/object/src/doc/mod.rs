@@ -86,6 +86,12 @@ pub struct Doc {
     broken: bool,
 }
 
+// What the engine saved, with texts counted as everywhere here. The engine may panic.
+fn load_saved(saved: &[u8]) -> Result<Automerge> {
+    let options = LoadOptions::new().text_encoding(TextEncoding::Utf8CodeUnit);
+    Automerge::load_with_options(saved, options).map_err(|_| Error::Image)
+}
+
 impl Doc {
     /// The document of an object as it was born. Every replica derives the same.
     ///
@@ -142,10 +148,7 @@ impl Doc {
         let born = ChangeHash(field(32)?.try_into().map_err(|_| Error::Image)?);
         let len = u64::from_be_bytes(field(8)?.try_into().map_err(|_| Error::Image)?);
         let saved = field(usize::try_from(len).map_err(|_| Error::Image)?)?;
-        let options = || LoadOptions::new().text_encoding(TextEncoding::Utf8CodeUnit);
-        let am = catch_unwind(AssertUnwindSafe(|| Automerge::load_with_options(saved, options())))
-            .map_err(|_| Error::Image)?
-            .map_err(|_| Error::Image)?;
+        let am = catch_unwind(AssertUnwindSafe(|| load_saved(saved))).map_err(|_| Error::Image)??;
         if !am.get_missing_deps(&[born]).is_empty() {
             return Err(Error::Image);
         }

@@ -4,15 +4,20 @@
 //! operations. The engine believes what it parses, and panics, loops or fills the memory where it
 //! should not have. So the frame and the lengths of the columns are read here first, without
 //! building anything: the checksum, the one encoding, whose actor it is, how many operations the
-//! runs really claim. Every rule depends on the change alone, never on what else has arrived: all
+//! runs really claim, and whether they have the form that edits made here have. Every rule depends on the change alone, never on what else has arrived: all
 //! replicas refuse the same changes.
 //!
 //! What is not judged here is whether operations fit the document they name; that shows when they
 //! are applied, under guard.
 
+mod columns;
+mod input;
+
 use crate::heads::{counted, owner};
 use automerge::{Change, ChangeHash};
 use base::{Actor, Hash, limit};
+use columns::columns;
+use input::Input;
 use std::panic::catch_unwind;
 
 /// Operations in one change: a text at its limit, every letter replaced.
@@ -37,7 +42,7 @@ pub enum Refusal {
     /// It claims more operations than a change may have, or numbers them too high.
     #[error("it claims more than a change may hold")]
     Inflated,
-    /// It holds operations of a kind that no object uses.
+    /// It holds operations of a kind or form that no object uses.
     #[error("it holds operations of an unknown kind")]
     Operation,
     /// Its actor has another change of the same number, or skipped some.
@@ -71,9 +76,12 @@ pub(crate) fn vet(bytes: &[u8], allows: &dyn Fn(&Actor) -> bool) -> Result<Vette
     if head.deps.is_empty() {
         return Err(Refusal::Rootless);
     }
-    let ops = columns(&mut input, head.actors)?.ops;
-    if head.start_op.saturating_add(ops) > HIGHEST_OP {
+    let columns = columns(&mut input, head.actors)?;
+    if head.start_op.saturating_add(columns.cost.ops) > HIGHEST_OP {
         return Err(Refusal::Inflated);
+    }
+    if !columns.are_edits() {
+        return Err(Refusal::Operation);
     }
     let change = parse(bytes).ok_or(Refusal::Malformed)?;
     Ok(Vetted {
@@ -97,7 +105,7 @@ pub fn operations(change: &[u8]) -> u64 {
         let head = head(&mut input)?;
         columns(&mut input, head.actors).ok()
     };
-    tally().map_or(0, |tally| tally.ops.max(tally.predecessors))
+    tally().map_or(0, |columns| columns.cost.ops.max(columns.cost.predecessors))
 }
 
 // What remains to be found wrong costs no more than the operations counted above.
@@ -165,157 +173,4 @@ fn head<'a>(input: &mut Input<'a>) -> Option<Head<'a>> {
         return None;
     }
     Some(Head { deps, actor, seq, start_op, actors: others.checked_add(1)? })
-}
-
-/// The columns a change may have: object, key, insert, action, value, predecessors.
-const COLUMNS: [u64; 12] = [1, 2, 17, 19, 21, 52, 66, 86, 87, 112, 113, 115];
-const ACTION: u64 = 66;
-const PREDECESSORS: u64 = 112;
-/// Make a map, set, make a list, delete, make a text: below; counters and marks above.
-const HIGHEST_ACTION: u64 = 4;
-
-struct Cost {
-    ops: u64,
-    predecessors: u64,
-}
-
-fn columns(input: &mut Input<'_>, actors: u64) -> Result<Cost, Refusal> {
-    let specs = specs(input).ok_or(Refusal::Malformed)?;
-    let (mut ops, mut predecessors) = (0, 0);
-    for (spec, len) in specs {
-        if !COLUMNS.contains(&spec) {
-            return Err(Refusal::Operation);
-        }
-        let data = input.take(len).ok_or(Refusal::Malformed)?;
-        match spec {
-            ACTION => {
-                let tally = runs(data)?;
-                if tally.greatest > HIGHEST_ACTION {
-                    return Err(Refusal::Operation);
-                }
-                ops = tally.count;
-            }
-            // The engine collects an operation's predecessors before it looks at them.
-            PREDECESSORS => predecessors = runs(data)?.sum,
-            1 | 17 | 113 if runs(data)?.greatest >= actors => return Err(Refusal::Malformed),
-            _ => {}
-        }
-    }
-    // What follows the columns is an author's name, which no change of ours carries.
-    if !input.0.is_empty() {
-        return Err(Refusal::Malformed);
-    }
-    if ops.max(predecessors) > CHANGE_OPS as u64 {
-        return Err(Refusal::Inflated);
-    }
-    Ok(Cost { ops, predecessors })
-}
-
-fn specs(input: &mut Input<'_>) -> Option<Vec<(u64, usize)>> {
-    let count = input.uleb()?;
-    if count > COLUMNS.len() as u64 {
-        return None;
-    }
-    (0..count).map(|_| Some((input.uleb()?, usize::try_from(input.uleb()?).ok()?))).collect()
-}
-
-#[derive(Default)]
-struct Tally {
-    count: u64,
-    sum: u64,
-    greatest: u64,
-}
-
-// Runs of unsigned integers: (n > 0, value), (-n, n values), (0, n nulls).
-fn runs(data: &[u8]) -> Result<Tally, Refusal> {
-    let mut input = Input(data);
-    let mut tally = Tally::default();
-    while !input.0.is_empty() {
-        let n = input.sleb().ok_or(Refusal::Malformed)?;
-        let mut add = |value: u64, times: u64| {
-            tally.count = tally.count.saturating_add(times);
-            tally.sum = tally.sum.saturating_add(value.saturating_mul(times));
-            tally.greatest = tally.greatest.max(value);
-        };
-        match n {
-            0 => add(0, input.uleb().ok_or(Refusal::Malformed)?),
-            1.. => add(input.uleb().ok_or(Refusal::Malformed)?, n.unsigned_abs()),
-            _ => {
-                for _ in 0..n.unsigned_abs() {
-                    add(input.uleb().ok_or(Refusal::Malformed)?, 1);
-                }
-            }
-        }
-    }
-    Ok(tally)
-}
-
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(n)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn prefixed(&mut self) -> Option<&'a [u8]> {
-        let n = usize::try_from(self.uleb()?).ok()?;
-        self.take(n)
-    }
-
-    // The shortest encoding only.
-    fn uleb(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.take(1)?[0];
-            if shift == 63 && byte > 1 {
-                return None;
-            }
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return if byte == 0 && shift > 0 { None } else { Some(value) };
-            }
-        }
-        None
-    }
-
-    fn sleb(&mut self) -> Option<i64> {
-        let mut value = 0i64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.take(1)?[0];
-            value |= i64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                if shift < 57 && byte & 0x40 != 0 {
-                    value |= -1 << (shift + 7);
-                }
-                return Some(value);
-            }
-        }
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn leb128_is_read_in_its_shortest_form() {
-        assert_eq!(Input(&[0xe5, 0x8e, 0x26]).uleb(), Some(624_485));
-        assert_eq!(Input(&[0x80, 0x00]).uleb(), None);
-        assert_eq!(Input(&[0xff; 11]).uleb(), None);
-        assert_eq!(Input(&[0x7f]).sleb(), Some(-1));
-        assert_eq!(Input(&[0xc0, 0xbb, 0x78]).sleb(), Some(-123_456));
-        assert_eq!(Input(&[0x3f]).sleb(), Some(63));
-    }
-
-    #[test]
-    fn runs_are_counted_without_being_followed() {
-        // Ten millions of 3, two literals, five nulls.
-        let data = [0x80, 0xad, 0xe2, 0x04, 3, 0x7e, 7, 8, 0, 5];
-        let tally = runs(&data).unwrap();
-        assert_eq!((tally.count, tally.greatest), (10_000_007, 8));
-        assert!(runs(&[0x81]).is_err());
-    }
 }
