@@ -19,6 +19,7 @@ pub(crate) fn errno(kind: Kind) -> Errno {
         Kind::NoSpace => Errno::ENOSPC,
         Kind::CrossSpace => Errno::EXDEV,
         Kind::Busy => Errno::EBUSY,
+        Kind::Executing => Errno::ETXTBSY,
         Kind::Stale => Errno::ESTALE,
         Kind::Unsupported => Errno::EOPNOTSUPP,
         Kind::NoAttribute => Errno::ENODATA,

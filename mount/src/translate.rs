@@ -77,6 +77,9 @@ pub(crate) fn dot(entry: &tree::Entry) -> Stat {
     Stat::plain(entry.ino, entry.sort, 0, SystemTime::UNIX_EPOCH, 0o755)
 }
 
+// Among the flags of a file that the kernel opens to run it (`__FMODE_EXEC`).
+const EXEC: i32 = 0x20;
+
 /// How a file is to be opened.
 pub(crate) fn how(flags: OpenFlags) -> How {
     let bits = OFlags::from_bits_retain(flags.0 as u32);
@@ -87,6 +90,7 @@ pub(crate) fn how(flags: OpenFlags) -> How {
         truncate: bits.contains(OFlags::TRUNC),
         append: bits.contains(OFlags::APPEND),
         exclusive: bits.contains(OFlags::EXCL),
+        execute: flags.0 & EXEC != 0,
     }
 }
 

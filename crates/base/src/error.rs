@@ -30,6 +30,8 @@ pub enum Kind {
     CrossSpace,
     /// Somebody is using it.
     Busy,
+    /// It is a program that somebody runs.
+    Executing,
     /// It was here and is no longer what the asker held.
     Stale,
     /// Known, but not by this version.
@@ -69,6 +71,7 @@ impl Kind {
             Kind::NoSpace => "no-space",
             Kind::CrossSpace => "cross-space",
             Kind::Busy => "busy",
+            Kind::Executing => "executing",
             Kind::Stale => "stale",
             Kind::Unsupported => "unsupported",
             Kind::Corrupt => "corrupt",

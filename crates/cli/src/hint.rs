@@ -22,6 +22,7 @@ pub(crate) fn of(kind: Kind) -> &'static str {
             "copy it and remove the original; what is shared with others cannot be moved over"
         }
         Kind::Busy => "wait until it is no longer in use, or stop what uses it, and try again",
+        Kind::Executing => "end the program first, or write the new one beside it and move it over",
         Kind::Stale => "it changed meanwhile; look again and repeat",
         Kind::Unsupported => "a newer chorus made this; upgrade, nothing of it is lost",
         Kind::Corrupt => {

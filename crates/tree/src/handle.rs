@@ -11,6 +11,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+/// How a program begins that the kernel runs by itself.
+const ELF: &[u8] = b"\x7fELF";
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct How {
@@ -24,6 +27,8 @@ pub struct How {
     pub append: bool,
     /// Must not exist yet.
     pub exclusive: bool,
+    /// Opened to be run.
+    pub execute: bool,
 }
 
 /// How a face may cache what it reads through a handle.
@@ -140,6 +145,16 @@ impl Handles {
             _ => None,
         });
         files.collect()
+    }
+
+    /// Whether a program is being run whose file has this number. A script is only read by what runs it.
+    pub(crate) fn is_executing(&self, ino: u64) -> bool {
+        let run = |handle: &Handle| match handle {
+            Handle::File(file) if file.how.execute && file.ino == ino => Some(file.copy()),
+            _ => None,
+        };
+        let run: Vec<_> = self.open.read().values().filter_map(run).collect();
+        run.iter().any(|copy| matches!(copy.read(0, ELF.len()), Ok(Ok(bytes)) if bytes == ELF))
     }
 
     /// The bytes of all open files.

@@ -51,6 +51,10 @@ impl Tree {
             }
             Key::Way { .. } => Err(Error::refused(Kind::Loop, "a symlink cannot be opened itself")),
             Key::Object(oid) => {
+                // The kernel has it emptied first, and then refuses.
+                if how.truncate && self.0.handles.is_executing(ino) {
+                    return Err(Error::refused(Kind::Executing, "the program is being run"));
+                }
                 let who = self.0.processes.identify(caller);
                 if how.write {
                     self.give_back(ino, who);
