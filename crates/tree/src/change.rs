@@ -4,7 +4,7 @@ use crate::departure::Departure;
 use crate::error::{Error, Result, not_found};
 use crate::inode::Key;
 use crate::memory::Reading;
-use crate::process::{Caller, Who};
+use crate::process::{Caller, Who, ancestors};
 use crate::scratch;
 use crate::tree::{Stat, Tree};
 use crate::watch::Invalidate;
@@ -279,11 +279,12 @@ impl Tree {
             state.newborn = false;
         }
         if let Some(who) = who {
+            let above = if meant.base.is_some() { ancestors(who.process) } else { Vec::new() };
             let mut reads = self.0.reads.lock();
             reads.note(who, old, saved.wrote.clone(), Reading::Written);
             reads.note_name(who.process, old, (to.room, to.name.into()));
-            if let Some(lent) = meant.base.as_ref().and_then(|base| base.lent) {
-                reads.lent(lent, old, &saved.wrote);
+            if let Some(base) = &meant.base {
+                reads.written_below(&above, old, &base.version, &saved.wrote);
             }
         }
         if named != old {

@@ -3,7 +3,7 @@
 
 use crate::content::{Content, Scratch};
 use crate::error::Result;
-use crate::process::{ProcessKey, Who};
+use crate::process::Who;
 use crate::settle::Base;
 use base::{Kind, Oid};
 use node::{Attr, Body, NewContent, Node, Saved, Version, What};
@@ -71,8 +71,6 @@ pub(crate) struct State {
     written: SystemTime,
     touched: Instant,
     writer: Option<Who>,
-    // Whose reading the base comes from, where it is not the writer's own.
-    lent: Option<ProcessKey>,
     // What the writer had read before the base.
     earlier: Vec<Version>,
     committing: bool,
@@ -90,8 +88,10 @@ pub(crate) struct Committed {
     pub(crate) saved: Saved,
     /// Whose edit it was.
     pub(crate) writer: Option<Who>,
-    /// The process above the writer whose reading it was an edit of.
-    pub(crate) lent: Option<ProcessKey>,
+    /// What it was an edit of.
+    pub(crate) base: Version,
+    /// Whether it only added something.
+    pub(crate) appended: bool,
     /// Somebody was shown a size or a time that may be wrong now.
     pub(crate) shown: bool,
     /// Somebody read the bytes before they were a version.
@@ -126,7 +126,6 @@ impl WorkingCopy {
             written: attr.ctime,
             touched: Instant::now(),
             writer: None,
-            lent: None,
             earlier: Vec::new(),
             committing: false,
             shown: false,
@@ -251,7 +250,7 @@ impl WorkingCopy {
         if let Some(base) = base
             && !state.newborn
         {
-            (state.base, state.lent, state.earlier) = (base.version, base.lent, base.earlier);
+            (state.base, state.earlier) = (base.version, base.earlier);
         }
         // Emptying what is empty is no edit; what is written next is one of that base all the same.
         if state.content.size() == 0 && !state.is_changed() {
@@ -298,7 +297,7 @@ impl WorkingCopy {
         let change = std::mem::replace(&mut state.change, Change::None);
         let (oid, mut base, writer) = (state.oid, state.base.clone(), state.writer);
         let earlier = std::mem::take(&mut state.earlier);
-        let written = state.written;
+        let (newborn, written) = (state.newborn, state.written);
         let tail = match change {
             Change::Appended(from) if !state.newborn => state.content.tail(from),
             _ => None,
@@ -335,8 +334,8 @@ impl WorkingCopy {
         state.base = saved.wrote.clone();
         let shown = std::mem::take(&mut state.shown);
         let peeked = std::mem::take(&mut state.peeked);
-        let lent = state.lent;
-        Ok(Some(Committed { oid, saved, writer, lent, shown, peeked }))
+        let appended = matches!(change, Change::Appended(_)) && !newborn;
+        Ok(Some(Committed { oid, saved, writer, base, appended, shown, peeked }))
     }
 }
 

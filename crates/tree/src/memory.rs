@@ -53,6 +53,8 @@ pub(crate) enum Reading {
     Plain,
     /// Exactly this version was written.
     Written,
+    /// It was added to what this version says, by somebody who need not have read that.
+    Appended(Version),
     /// The version plus edits that this working copy still holds.
     Uncommitted(u64),
     /// To set a copy aside; in its buffers the process has what it read before that.
@@ -72,13 +74,28 @@ impl Reads {
         Reads { of: HashMap::new(), named: HashMap::new(), count: 0, fresh: HashSet::new() }
     }
 
-    /// A process has read, or written, a version.
+    /// A process has read, or written, a version. Who added to a version knows it whole only if it knew what it added to.
     pub(crate) fn note(&mut self, who: Who, oid: Oid, version: Version, reading: Reading) {
-        if let Some(session) = who.session {
-            self.put(Reader::Session(session), oid, version.clone(), reading.clone());
+        if let Some(session) = who.session.map(Reader::Session)
+            && self.knows_enough(session, oid, &reading)
+        {
+            self.put(session, oid, version.clone(), reading.clone());
         }
-        self.put(Reader::Process(who.process), oid, version, reading);
-        self.fresh.insert((who.process, oid));
+        let process = Reader::Process(who.process);
+        if self.knows_enough(process, oid, &reading) {
+            self.put(process, oid, version, reading);
+            self.fresh.insert((who.process, oid));
+        }
+    }
+
+    fn knows_enough(&self, reader: Reader, oid: Oid, reading: &Reading) -> bool {
+        let Reading::Appended(to) = reading else { return true };
+        self.of.get(&reader).and_then(|seen| seen.peek(&oid)).is_some_and(|seen| seen.version == *to)
+    }
+
+    /// Whether anybody is remembered to have read an object.
+    pub(crate) fn is_known(&self, oid: Oid) -> bool {
+        self.of.values().any(|seen| seen.contains(&oid))
     }
 
     /// The object was read under this name, and is what the process means by it.
@@ -134,11 +151,20 @@ impl Reads {
         }
     }
 
-    /// A process below `process` wrote `version`, as an edit of what `process` had read: another one below it goes on
-    /// from there, while it has in its own buffers what it had.
-    pub(crate) fn lent(&mut self, process: ProcessKey, oid: Oid, version: &Version) {
-        if let Some(seen) = self.of.get_mut(&Reader::Process(process)).and_then(|seen| seen.peek_mut(&oid)) {
-            seen.below = Some(version.clone());
+    /// A process below these wrote `version` as an edit of `base`. Others below one that goes by `base` go on from
+    /// there, while it has in its own buffers what it had.
+    pub(crate) fn written_below(
+        &mut self,
+        above: &[ProcessKey],
+        oid: Oid,
+        base: &Version,
+        version: &Version,
+    ) {
+        for process in above {
+            let seen = self.of.get_mut(&Reader::Process(*process)).and_then(|seen| seen.peek_mut(&oid));
+            if let Some(seen) = seen.filter(|seen| seen.below.as_ref().unwrap_or(&seen.version) == base) {
+                seen.below = Some(version.clone());
+            }
         }
     }
 
@@ -217,7 +243,7 @@ impl Reads {
         }
         let mut seen = Seen { version, names, earlier, ..Seen::default() };
         match reading {
-            Reading::Plain | Reading::Written => {}
+            Reading::Plain | Reading::Written | Reading::Appended(_) => {}
             Reading::Uncommitted(copy) => seen.uncommitted = Some(copy),
             Reading::Copying(before) => seen.buffer = before,
         }
@@ -361,10 +387,26 @@ mod tests {
         let mut reads = Reads::new();
         reads.note(who(P), oid(1), version(1), Reading::Plain);
         assert_eq!(reads.lends(P, oid(1)), Some(version(1)));
-        reads.lent(P, oid(1), &version(2));
+        reads.written_below(&[SHELL, P], oid(1), &version(1), &version(2));
         assert_eq!((reads.lends(P, oid(1)), reads.last(P, oid(1))), (Some(version(2)), Some(version(1))));
+        // With a friend's words between, which nobody here has read.
+        reads.written_below(&[P], oid(1), &version(7), &version(8));
+        assert_eq!(reads.lends(P, oid(1)), Some(version(2)));
         reads.note(who(P), oid(1), version(3), Reading::Plain);
         assert_eq!(reads.lends(P, oid(1)), Some(version(3)));
+    }
+
+    #[test]
+    fn who_adds_to_what_it_has_not_read_knows_no_more_than_before() {
+        let mut reads = Reads::new();
+        reads.note(who(P), oid(1), version(1), Reading::Plain);
+        reads.note(who(Q), oid(1), version(2), Reading::Appended(version(1)));
+        assert_eq!((reads.last(Q, oid(1)), reads.in_session(SHELL, oid(1))), (None, Some(version(2))));
+        reads.note(who(P), oid(1), version(4), Reading::Appended(version(3)));
+        assert_eq!(
+            (reads.last(P, oid(1)), reads.in_session(SHELL, oid(1))),
+            (Some(version(1)), Some(version(2)))
+        );
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl Tree {
                 check_open(&attr, how)?;
                 let copy = self.hold_meant(&meant, &attr, how)?;
                 let Meant { base, .. } = meant;
-                let newest = || Base { version: attr.version.clone(), lent: None, earlier: Vec::new() };
+                let newest = || Base { version: attr.version.clone(), earlier: Vec::new() };
                 let base = how.write.then(|| base.unwrap_or_else(newest));
                 if how.truncate {
                     self.empty(&copy, base.clone(), who).inspect_err(|_| self.let_go(&copy))?;

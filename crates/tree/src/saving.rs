@@ -6,7 +6,7 @@ use crate::departure::Departure;
 use crate::error::Result;
 use crate::inode::Key;
 use crate::memory::Reading;
-use crate::process::Who;
+use crate::process::{Who, ancestors};
 use crate::settle::Base;
 use crate::tree::Tree;
 use crate::watch::Invalidate;
@@ -36,18 +36,18 @@ impl Tree {
             let ino = inodes.primary(&Key::Object(done.oid));
             ino.map(|ino| inodes.places_of(ino)).unwrap_or_default()
         };
-        {
+        let wrote = &done.saved.wrote;
+        if done.peeked {
+            self.0.reads.lock().committed(copy.id, wrote);
+        }
+        if let Some(writer) = done.writer {
+            let known = self.0.reads.lock().is_known(done.oid);
+            let above = if known { ancestors(writer.process) } else { Vec::new() };
+            let reading = if done.appended { Reading::Appended(done.base.clone()) } else { Reading::Written };
             let mut reads = self.0.reads.lock();
-            if let Some(writer) = done.writer {
-                reads.note(writer, done.oid, done.saved.wrote.clone(), Reading::Written);
-                places.into_iter().for_each(|place| reads.note_name(writer.process, done.oid, place));
-            }
-            if let Some(lent) = done.lent {
-                reads.lent(lent, done.oid, &done.saved.wrote);
-            }
-            if done.peeked {
-                reads.committed(copy.id, &done.saved.wrote);
-            }
+            reads.note(writer, done.oid, wrote.clone(), reading);
+            places.into_iter().for_each(|place| reads.note_name(writer.process, done.oid, place));
+            reads.written_below(&above, done.oid, &done.base, wrote);
         }
         self.0.remember.wake();
         if done.saved.merged {

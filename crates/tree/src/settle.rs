@@ -15,8 +15,6 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Base {
     pub(crate) version: Version,
-    /// The process above the writer that had read it.
-    pub(crate) lent: Option<ProcessKey>,
     /// What they had read before, and may have still: some programs read again only to compare.
     pub(crate) earlier: Vec<Version>,
 }
@@ -96,20 +94,15 @@ impl Tree {
         let mut reads = self.0.reads.lock();
         let version = if replaces { reads.last(process, oid) } else { reads.in_buffer(process, oid) };
         let earlier = reads.earlier(process, oid);
-        version.map(|version| Base { version, lent: None, earlier })
+        version.map(|version| Base { version, earlier })
     }
 
     fn base_of_others(&self, who: Who, oid: Oid) -> Option<Base> {
         let above = ancestors(who.process);
         let mut reads = self.0.reads.lock();
-        let lent = above.into_iter().find_map(|process| {
-            let version = reads.lends(process, oid)?;
-            Some(Base { version, lent: Some(process), earlier: Vec::new() })
-        });
-        lent.or_else(|| {
-            let version = reads.in_session(who.session?, oid)?;
-            Some(Base { version, lent: None, earlier: Vec::new() })
-        })
+        let lent = above.into_iter().find_map(|process| reads.lends(process, oid));
+        let version = lent.or_else(|| reads.in_session(who.session?, oid))?;
+        Some(Base { version, earlier: Vec::new() })
     }
 
     /// The copy that a handle opened to write holds: where it neither reads nor empties the file but puts bytes where

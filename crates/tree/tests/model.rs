@@ -187,7 +187,8 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 const NAMES: [&str; 4] = ["a", "b.txt", "c", "with ä"];
-const WRITE: How = How { read: true, write: true, truncate: false, append: false, exclusive: false };
+const WRITE: How =
+    How { read: true, write: true, truncate: false, append: false, exclusive: false, execute: false };
 
 /// The tree and the model beside each other.
 struct World {
