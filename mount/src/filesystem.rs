@@ -1,34 +1,29 @@
 //! The kernel's requests, each translated to one word of the tree.
 
 use crate::errno;
-use crate::replay::{Answers, HANDLE};
+use crate::face::{BELIEVED, BLOCK, Face};
+use crate::replay::HANDLE;
 use crate::translate::{
-    allocation, cache_flags, caller, device, dot, empty, how, kind, replay_flags, sized, special, time,
+    allocation, cache_flags, caller, dot, empty, how, kind, replay_flags, sized, special, time,
 };
-use crate::waiting::Waiting;
 use base::Kind;
 use fuser::{
-    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, Filesystem, FopenFlags,
-    Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation,
+    INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs,
+    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tree::{Changes, How, Owner, Stat, Tree};
+use tree::{Changes, How, Tree};
 
-/// How long the kernel may believe names and attributes: it is told when they change.
-const BELIEVED: Duration = Duration::from_secs(300);
 /// Bytes of one write request.
 const WRITE_BYTES: u32 = 1 << 20;
 /// Names asked of the tree at a time.
 const NAMES: usize = 256;
-/// Bytes in a block, as `df` counts them.
-const BLOCK: u64 = 4096;
 /// XATTR_CREATE and XATTR_REPLACE of setxattr(2).
 const XATTR_CREATE: i32 = 1;
 const XATTR_REPLACE: i32 = 2;
@@ -37,72 +32,6 @@ const SEEK_DATA: i32 = 3;
 const SEEK_HOLE: i32 = 4;
 /// Bytes copied by one request.
 const COPIED: u64 = 16 << 20;
-
-/// The tree as the kernel asks for it.
-pub(crate) struct Face {
-    tree: Tree,
-    uid: u32,
-    gid: u32,
-    waiting: Waiting,
-    replay: Arc<Answers>,
-}
-
-impl Face {
-    pub(crate) fn new(tree: Tree, replay: Arc<Answers>) -> Face {
-        Face {
-            tree,
-            uid: rustix::process::getuid().as_raw(),
-            gid: rustix::process::getgid().as_raw(),
-            waiting: Waiting::default(),
-            replay,
-        }
-    }
-
-    fn attr(&self, stat: &Stat) -> FileAttr {
-        FileAttr {
-            ino: INodeNo(stat.ino),
-            size: stat.size,
-            blocks: stat.size.div_ceil(512),
-            atime: stat.atime,
-            mtime: stat.mtime,
-            ctime: stat.ctime,
-            crtime: stat.mtime,
-            kind: kind(stat.sort),
-            perm: stat.perm,
-            nlink: stat.links,
-            uid: stat.owner.uid.unwrap_or(self.uid),
-            gid: stat.owner.gid.unwrap_or(self.gid),
-            rdev: device(stat.sort),
-            blksize: BLOCK as u32,
-            flags: 0,
-        }
-    }
-
-    fn entry(&self, result: tree::Result<Stat>, reply: ReplyEntry) {
-        match result {
-            Ok(stat) => reply.entry(&BELIEVED, &self.attr(&stat), Generation(0)),
-            Err(error) => reply.error(errno::of(&error)),
-        }
-    }
-
-    fn attributes(&self, result: tree::Result<Stat>, reply: ReplyAttr) {
-        match result {
-            Ok(stat) => reply.attr(&BELIEVED, &self.attr(&stat)),
-            Err(error) => reply.error(errno::of(&error)),
-        }
-    }
-
-    // Whoever mounted owns what nobody was given.
-    fn owner(&self, uid: u32, gid: u32) -> Owner {
-        Owner { uid: Some(uid).filter(|uid| *uid != self.uid), gid: Some(gid).filter(|gid| *gid != self.gid) }
-    }
-
-    // What was made belongs to its maker; what goes wrong with that leaves it to whoever mounted.
-    fn adopt(&self, req: &Request, parent: INodeNo, mode: u32, made: Stat) -> Stat {
-        let owner = self.owner(req.uid(), req.gid());
-        self.tree.adopt(parent.0, made, owner, (mode & 0o7000) as u16).unwrap_or(made)
-    }
-}
 
 impl Filesystem for Face {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
@@ -123,6 +52,7 @@ impl Filesystem for Face {
         let _ = config.set_max_write(WRITE_BYTES);
         let _ = config.set_max_readahead(WRITE_BYTES).or_else(|most| config.set_max_readahead(most));
         let _ = config.set_max_background(64);
+        self.through.ask(config);
         Ok(())
     }
 
@@ -272,11 +202,14 @@ impl Filesystem for Face {
 
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.replay.is_asked_by(req) {
-            return reply.opened(HANDLE, replay_flags());
+            return match self.through.open(ino.0, HANDLE.0, None, &reply) {
+                Some(backing) => reply.opened_passthrough(HANDLE, FopenFlags::FOPEN_DIRECT_IO, &backing),
+                None => reply.opened(HANDLE, replay_flags()),
+            };
         }
         let how = how(flags);
         match self.tree.open(ino.0, how, caller(req)) {
-            Ok(opened) => reply.opened(FileHandle(opened.handle), cache_flags(&opened, how)),
+            Ok(opened) => self.opened(ino, opened, how, reply),
             Err(error) => reply.error(errno::of(&error)),
         }
     }
@@ -380,13 +313,14 @@ impl Filesystem for Face {
     fn release(
         &self,
         _req: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        self.through.release(ino.0, fh.0);
         self.tree.release(fh.0);
         reply.ok();
     }

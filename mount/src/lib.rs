@@ -6,11 +6,13 @@
 
 mod errno;
 mod error;
+mod face;
 mod filesystem;
 mod hand;
 mod mountpoint;
 mod replay;
 mod session;
+mod through;
 mod translate;
 mod waiting;
 

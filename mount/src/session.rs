@@ -1,7 +1,7 @@
 //! A mount from its beginning to its end.
 
 use crate::error::Error;
-use crate::filesystem::Face;
+use crate::face::Face;
 use crate::hand::Target;
 use crate::mountpoint::{Mountpoint, SOURCE, detach};
 use crate::replay::{Answers, Replaying};

@@ -113,6 +113,10 @@ impl Core {
                 return Ok((before, Body::Bytes(bytes)));
             }
             let body = self.load_body(oid)?;
+            if let Body::Remote { .. } = body {
+                // Whoever opened it goes on reading this version when a newer one has come.
+                let _ = self.manifest_of(oid, &before);
+            }
             if self.version(oid)?.0 == before {
                 if let Body::Bytes(bytes) = &body {
                     self.rendered.lock().put(*oid, before.clone(), bytes.clone());

@@ -8,6 +8,7 @@ use crate::settle::Base;
 use node::Version;
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -43,12 +44,15 @@ pub enum Caching {
 }
 
 /// An opened handle.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Opened {
     /// The handle's number.
     pub handle: u64,
     /// What may be cached.
     pub caching: Caching,
+    /// The file that holds just what the handle shows and never changes, where every open handle of the inode may
+    /// read from it.
+    pub whole: Option<Arc<File>>,
 }
 
 /// An open file.
@@ -60,6 +64,8 @@ pub(crate) struct OpenFile {
     pub(crate) base: Option<Base>,
     /// Its bytes are not those of the object that the inode stands for: a friend's file has the name now.
     pub(crate) elsewhere: bool,
+    /// The kernel may serve it by itself.
+    pub(crate) whole: bool,
     /// The bytes it shows; another copy only after `tail -f` moved on.
     pub(crate) copy: RwLock<Arc<WorkingCopy>>,
     /// Written through since its last flush.

@@ -4,12 +4,15 @@
 //! A number is derived from the object's id, so that it is the same after a restart (git compares them);
 //! where two want the same, the later takes the next free one.
 
+use crate::caching::{self, Whole, Written};
 use crate::control::Control;
 use crate::copy::WorkingCopy;
+use crate::handle::{Caching, How};
 use crate::tree::Stat;
 use base::{Hash, Oid};
 use node::Version;
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::{Arc, Weak};
 
 /// The root's number.
@@ -42,6 +45,8 @@ pub(crate) struct Inode {
     pub(crate) copy: Weak<WorkingCopy>,
     /// Open handles.
     pub(crate) opens: usize,
+    /// Of these, those that the kernel may serve by itself.
+    pub(crate) alike: usize,
     /// The version whose pages the kernel may hold.
     pub(crate) cached: Option<Version>,
     /// Its object's names lead to another inode now: this one serves its open handles only.
@@ -57,11 +62,20 @@ pub(crate) struct Inodes {
     by_ino: HashMap<u64, Inode>,
     primary: HashMap<Key, u64>,
     told: HashMap<(u64, Arc<str>), u64>,
+    pub(crate) written: Written,
+    /// Who was last told to look a name up again, and for what.
+    pub(crate) turned_away: Option<(u32, Oid)>,
 }
 
 impl Inodes {
     pub(crate) fn new(root: Oid) -> Inodes {
-        let mut inodes = Inodes { by_ino: HashMap::new(), primary: HashMap::new(), told: HashMap::new() };
+        let mut inodes = Inodes {
+            by_ino: HashMap::new(),
+            primary: HashMap::new(),
+            told: HashMap::new(),
+            written: Written::new(),
+            turned_away: None,
+        };
         inodes.insert(ROOT, Key::Object(root));
         inodes
     }
@@ -194,17 +208,23 @@ impl Inodes {
     }
 
     /// A handle was opened through a number; on `copy`, unless that holds the bytes of another object.
-    pub(crate) fn opened(&mut self, ino: u64, copy: Option<&Arc<WorkingCopy>>) {
-        if let Some(inode) = self.by_ino.get_mut(&ino) {
-            inode.opens += 1;
-            inode.copy = copy.map_or_else(|| inode.copy.clone(), Arc::downgrade);
-        }
+    pub(crate) fn opened(
+        &mut self,
+        ino: u64,
+        copy: Option<&Arc<WorkingCopy>>,
+        how: How,
+        whole: Option<(Oid, Whole)>,
+    ) -> (Caching, Option<Arc<File>>) {
+        let Some(inode) = self.by_ino.get_mut(&ino) else { return (Caching::Direct, None) };
+        inode.copy = copy.map_or_else(|| inode.copy.clone(), Arc::downgrade);
+        caching::choose(inode, how, whole, &mut self.written)
     }
 
-    /// A handle was closed.
-    pub(crate) fn closed(&mut self, ino: u64) {
+    /// A handle was closed, one that the kernel may have served or not.
+    pub(crate) fn closed(&mut self, ino: u64, whole: bool) {
         if let Some(inode) = self.by_ino.get_mut(&ino) {
             inode.opens = inode.opens.saturating_sub(1);
+            inode.alike = inode.alike.saturating_sub(usize::from(whole));
         }
         self.collect(ino);
     }
@@ -243,6 +263,7 @@ impl Inodes {
             key,
             copy: Weak::new(),
             opens: 0,
+            alike: 0,
             cached: None,
             apart: false,
             gone: None,

@@ -9,6 +9,7 @@
 mod answer;
 mod attr;
 mod backup;
+mod caching;
 mod change;
 mod content;
 mod control;

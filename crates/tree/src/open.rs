@@ -1,6 +1,7 @@
 //! Open files: one version a handle, local writes shared, and a save that is an edit of what its
 //! process had read.
 
+use crate::caching::Seat;
 use crate::content::Content;
 use crate::copy::WorkingCopy;
 use crate::departure::Departure;
@@ -28,7 +29,7 @@ impl Tree {
     ///
     /// Errors: it is a room, may not be written, or its bytes cannot be had.
     pub fn open(&self, ino: u64, how: How, caller: Caller) -> Result<Opened> {
-        let direct = |handle| Opened { handle, caching: Caching::Direct };
+        let direct = |handle| Opened { handle, caching: Caching::Direct, whole: None };
         match self.key_of(ino)? {
             Key::Control(control) if control.is_room() => Err(is_a_room()),
             Key::Control(_) if how.write => {
@@ -47,7 +48,8 @@ impl Tree {
                 let content = Content::of(self.0.node.read_version(oid, hash)?);
                 let copy = Arc::new(WorkingCopy::new(oid, attr.version.clone(), content, &attr));
                 copy.handles.fetch_add(1, Ordering::Relaxed);
-                Ok(direct(self.register(ino, copy, how, None, Noted::default(), None)))
+                let seat = self.seat(ino, &copy, how, Caller::default())?;
+                Ok(self.register(copy, how, None, Noted::default(), None, seat))
             }
             Key::Way { .. } => Err(Error::refused(Kind::Loop, "a symlink cannot be opened itself")),
             Key::Object(oid) => {
@@ -59,7 +61,7 @@ impl Tree {
                 if how.write {
                     self.give_back(ino, who);
                 }
-                self.open_object(ino, oid, how, who)
+                self.open_object(ino, oid, how, who, caller)
             }
         }
     }
@@ -87,17 +89,17 @@ impl Tree {
                 Ok(Key::Object(named)) => named,
                 _ => oid,
             };
-            return self.open_named(oid, parent, name, How { truncate: true, ..how }, who);
+            return self.open_named(oid, parent, name, How { truncate: true, ..how }, who, caller);
         }
         if let Some(oid) = self.removed_meanwhile(who, room, name) {
-            return self.open_named(oid, parent, name, How { truncate: true, ..how }, who);
+            return self.open_named(oid, parent, name, How { truncate: true, ..how }, who, caller);
         }
         let local = self.is_local(parent, room, name, who);
         let oid = match self.0.node.create(room, name, perm, local) {
             Ok(oid) => oid,
             Err(error) if error.kind() == Kind::Exists && !how.exclusive => {
                 return match self.find(parent, name.as_bytes())? {
-                    Key::Object(oid) => self.open_named(oid, parent, name, how, who),
+                    Key::Object(oid) => self.open_named(oid, parent, name, how, who, caller),
                     _ => Err(error.into()),
                 };
             }
@@ -114,8 +116,9 @@ impl Tree {
         };
         self.0.reads.lock().given(room, name);
         let ino = self.0.inodes.lock().look_up(Key::Object(oid), parent, name);
-        let handle = self.register(ino, copy, how, who, Noted::default(), None);
-        Ok((self.getattr(ino)?, Opened { handle, caching: Caching::Direct }))
+        let seat = self.seat(ino, &copy, how, Caller::default())?;
+        let opened = self.register(copy, how, who, Noted::default(), None, seat);
+        Ok((self.getattr(ino)?, opened))
     }
 
     /// At most `len` bytes from `offset`, fewer only at the end.
@@ -198,7 +201,7 @@ impl Tree {
             }
             self.let_go(&copy);
             self.told_elsewhere(&file);
-            self.0.inodes.lock().closed(file.ino);
+            self.0.inodes.lock().closed(file.ino, file.whole);
         }
     }
 
@@ -219,9 +222,11 @@ impl Tree {
         name: &str,
         how: How,
         who: Option<Who>,
+        caller: Caller,
     ) -> Result<(Stat, Opened)> {
         let ino = self.0.inodes.lock().look_up(Key::Object(oid), parent, name);
-        match self.open_object(ino, oid, how, who).and_then(|opened| Ok((self.getattr(ino)?, opened))) {
+        match self.open_object(ino, oid, how, who, caller).and_then(|opened| Ok((self.getattr(ino)?, opened)))
+        {
             Ok(made) => Ok(made),
             Err(error) => {
                 self.forget(ino, 1);
@@ -230,31 +235,33 @@ impl Tree {
         }
     }
 
-    fn open_object(&self, ino: u64, oid: Oid, how: How, who: Option<Who>) -> Result<Opened> {
-        let (copy, base) = match self.orphan_of(ino) {
-            Some(copy) => (copy, None),
+    fn open_object(&self, ino: u64, oid: Oid, how: How, who: Option<Who>, caller: Caller) -> Result<Opened> {
+        let (copy, base, seat) = match self.orphan_of(ino) {
+            Some(copy) => {
+                let seat = self.seat(ino, &copy, how, Caller::default())?;
+                (copy, None, seat)
+            }
             None => {
                 let places = self.0.inodes.lock().places_of(ino);
                 let meant = self.meant(who, &places, oid, how);
                 let attr = self.0.node.attr(meant.oid)?;
                 check_open(&attr, how)?;
                 let copy = self.hold_meant(&meant, &attr, how)?;
+                let seat = self.seat(ino, &copy, how, caller).inspect_err(|_| self.let_go(&copy))?;
                 let Meant { base, .. } = meant;
                 let newest = || Base { version: attr.version.clone(), earlier: Vec::new() };
                 let base = how.write.then(|| base.unwrap_or_else(newest));
                 if how.truncate {
-                    self.empty(&copy, base.clone(), who).inspect_err(|_| self.let_go(&copy))?;
+                    self.empty(&copy, base.clone(), who).inspect_err(|_| {
+                        self.leave(&seat);
+                        self.let_go(&copy);
+                    })?;
                 }
-                (copy, base)
+                (copy, base, seat)
             }
         };
-        let caching = self.caching(ino, oid, &copy);
-        let mut noted = Noted { copying: !how.write && self.fills_backup(ino, who), ..Noted::default() };
-        if caching != Caching::Direct && how.read && !how.truncate {
-            // What comes out of the kernel's cache is never asked for here.
-            self.note(ino, &copy, who, &mut noted);
-        }
-        Ok(Opened { handle: self.register(ino, copy, how, who, noted, base), caching })
+        let noted = Noted { copying: !how.write && self.fills_backup(ino, who), ..Noted::default() };
+        Ok(self.register(copy, how, who, noted, base, seat))
     }
 
     // Where both had a name at once and a process sets one aside, the other slips into the name: what the process
@@ -281,33 +288,33 @@ impl Tree {
 
     fn register(
         &self,
-        ino: u64,
         copy: Arc<WorkingCopy>,
         how: How,
         who: Option<Who>,
         noted: Noted,
         base: Option<Base>,
-    ) -> u64 {
+        seat: Seat,
+    ) -> Opened {
         copy.writers.fetch_add(usize::from(how.write), Ordering::Relaxed);
-        let oid = copy.state().oid;
-        let elsewhere = {
-            let mut inodes = self.0.inodes.lock();
-            let key = inodes.get(ino).map(|inode| inode.key.clone());
-            let elsewhere = matches!(key, Some(Key::Object(named)) if named != oid);
-            inodes.opened(ino, (!elsewhere).then_some(&copy));
-            elsewhere
-        };
-        self.0.handles.insert(Handle::File(Arc::new(OpenFile {
+        let Seat { ino, elsewhere, caching, whole } = seat;
+        let cached = caching != Caching::Direct;
+        let file = Arc::new(OpenFile {
             ino,
             how,
             who,
             base,
             elsewhere,
+            whole: whole.is_some(),
             copy: RwLock::new(copy),
             wrote: AtomicBool::new(false),
             noted: Mutex::new(noted),
             no_extension: Mutex::new(None),
-        })))
+        });
+        if cached && how.read && !how.truncate {
+            // What comes out of the kernel's cache is never asked for here.
+            self.note_read(&file, &file.copy());
+        }
+        Opened { handle: self.0.handles.insert(Handle::File(file)), caching, whole }
     }
 
     // The kernel takes what was written for the bytes of the file that has the name.
@@ -316,29 +323,6 @@ impl Tree {
             let oid = file.copy().state().oid;
             self.notice(Invalidate::Attr { ino: file.ino });
             self.outdated(oid).into_iter().for_each(|notice| self.notice(notice));
-        }
-    }
-
-    // Large files that are whole here may be cached, as long as the inode's pages are of one version.
-    fn caching(&self, ino: u64, oid: Oid, copy: &WorkingCopy) -> Caching {
-        let version = {
-            let state = copy.state();
-            match state.content {
-                Content::Frozen(..) if !state.is_changed() && !state.orphan && state.oid == oid => {
-                    state.base.clone()
-                }
-                _ => return Caching::Direct,
-            }
-        };
-        let mut inodes = self.0.inodes.lock();
-        let Some(inode) = inodes.get_mut(ino) else { return Caching::Direct };
-        match &inode.cached {
-            Some(cached) if *cached == version => Caching::Keep,
-            Some(_) if inode.opens > 0 => Caching::Direct,
-            _ => {
-                inode.cached = Some(version);
-                Caching::Fresh
-            }
         }
     }
 
