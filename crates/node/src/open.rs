@@ -24,7 +24,7 @@ use std::time::Instant;
 use store::{Batch, Store};
 
 /// How long edits that nobody waits for gather before the disk is asked to make them durable.
-const GROUP_COMMIT: std::time::Duration = std::time::Duration::from_millis(8);
+const GROUP_COMMIT: std::time::Duration = std::time::Duration::from_millis(40);
 
 /// Blobs whose layout is kept for readers.
 const LAYOUTS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(64).unwrap();

@@ -74,8 +74,8 @@ pub(crate) struct State {
     // What the writer had read before the base.
     earlier: Vec<Version>,
     committing: bool,
-    // Size and time were shown to somebody while they were not yet the node's.
-    shown: bool,
+    // The size and the times last shown to somebody while they were not yet the node's.
+    shown: Option<(u64, SystemTime, SystemTime)>,
     // Somebody else read what was not yet committed.
     peeked: bool,
 }
@@ -92,8 +92,8 @@ pub(crate) struct Committed {
     pub(crate) base: Version,
     /// Whether it only added something.
     pub(crate) appended: bool,
-    /// Somebody was shown a size or a time that may be wrong now.
-    pub(crate) shown: bool,
+    /// The size and the times of bytes and attributes that somebody was shown before.
+    pub(crate) shown: Option<(u64, SystemTime, SystemTime)>,
     /// Somebody read the bytes before they were a version.
     pub(crate) peeked: bool,
 }
@@ -128,7 +128,7 @@ impl WorkingCopy {
             writer: None,
             earlier: Vec::new(),
             committing: false,
-            shown: false,
+            shown: None,
             peeked: false,
         };
         WorkingCopy {
@@ -168,7 +168,9 @@ impl WorkingCopy {
     pub(crate) fn show(&self) -> Shown {
         let mut state = self.state.lock();
         let changed = state.is_changed() || state.newborn || state.database;
-        state.shown |= state.is_changed();
+        if state.is_changed() {
+            state.shown = Some((state.content.size(), state.mtime, state.written));
+        }
         Shown {
             size: state.content.size(),
             mtime: state.mtime,

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+/// How long those that come due wait for each other.
+const TOGETHER: Duration = Duration::from_millis(20);
 /// How long after a commit that failed the next is tried.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -72,7 +74,7 @@ impl Shared {
             match queue.due.first_key_value().map(|((at, _), _)| *at) {
                 Some(at) if at <= Instant::now() => return queue.due.pop_first().map(|(_, copy)| copy),
                 Some(at) => {
-                    self.wake.wait_until(&mut queue, at);
+                    self.wake.wait_until(&mut queue, at + TOGETHER);
                 }
                 None => self.wake.wait(&mut queue),
             }

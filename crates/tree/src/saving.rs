@@ -60,8 +60,9 @@ impl Tree {
             inode.cached = None;
         }
         drop(inodes);
-        if let Some(ino) = ino
-            && done.shown
+        // Mostly it is what they see now, too.
+        if let (Some(ino), Some(shown)) = (ino, done.shown)
+            && self.0.node.attr(done.oid).is_ok_and(|now| (now.size, now.mtime, now.ctime) != shown)
         {
             self.notice(Invalidate::Attr { ino });
         }
