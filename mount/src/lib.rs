@@ -12,7 +12,10 @@ mod mountpoint;
 mod replay;
 mod session;
 mod translate;
+mod users;
 mod waiting;
 
 pub use error::Error;
+pub use mountpoint::dead;
 pub use session::{Ended, Mount, MountOptions};
+pub use users::User;

@@ -94,12 +94,23 @@ pub(crate) fn detach(path: &Path) -> Result<(), String> {
     Err(reason)
 }
 
+/// Mounts of chorus whose node was killed, of those that this user may look at. It asks each mount, and waits where a
+/// node that lives does not answer.
+pub fn dead() -> Vec<PathBuf> {
+    let ours = table().into_iter().filter(|mount| mount.ours).map(|mount| mount.path);
+    ours.filter(|path| is_dead(path)).collect()
+}
+
+// Not by `stat`, which the kernel may still answer for the dead.
+fn is_dead(path: &Path) -> bool {
+    let gone = rustix::io::Errno::NOTCONN.raw_os_error();
+    std::fs::read_dir(path).is_err_and(|error| error.raw_os_error() == Some(gone))
+}
+
 fn remove_dead(path: &Path) -> Result<(), Error> {
     for _ in 0..LAYERS {
-        // Not `stat`, which the kernel may still answer for the dead.
-        match std::fs::read_dir(path) {
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOTCONN.raw_os_error()) => {}
-            _ => return Ok(()),
+        if !is_dead(path) {
+            return Ok(());
         }
         // The path cannot be made canonical while it is dead; its parent can.
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
