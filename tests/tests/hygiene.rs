@@ -18,13 +18,9 @@ fn a_node_that_is_halted_goes_on_where_it_was() {
     pair.make(&["theirs", "mine", "both"]);
     pair.ann.halt(true);
     // Programs at her mount wait, and those at his do not.
-    let work = "echo from ann >> both; echo new > made; cat theirs > /dev/null; mv mine moved; echo done";
-    let waiting = Command::new("bash")
-        .args(["-euc", work])
-        .current_dir(pair.ann.dir())
-        .current_dir(pair.room())
-        .stdout(Stdio::piped())
-        .spawn();
+    let work = "cd mnt/garden; echo from ann >> both; echo new > made; cat theirs > /dev/null; mv mine moved; echo done";
+    let waiting =
+        Command::new("bash").args(["-euc", work]).current_dir(pair.ann.dir()).stdout(Stdio::piped()).spawn();
     for name in ["theirs", "both"] {
         let now = text(&pair.theirs(name));
         fs::write(pair.theirs(name), now.replace("gamma\n", "gamma by bob\n")).unwrap();

@@ -21,9 +21,14 @@ const REASON_BYTES: u64 = 64 << 10;
 
 /// Starts the node in the background, and comes back when it answers or has failed.
 pub(crate) fn run(home: &Home, args: &Args, mountpoint: Option<&Path>) -> Result<(), Failure> {
-    if let Ok(mut client) = Client::connect(home) {
-        let whole: Whole = client.ask(&Request::Status {})?;
-        return Err(Failure::of(Kind::Running, format!("already running (pid {})", whole.pid)));
+    match Client::connect(home) {
+        Ok(mut client) => {
+            let whole: Whole = client.ask(&Request::Status {})?;
+            return Err(Failure::of(Kind::Running, format!("already running (pid {})", whole.pid)));
+        }
+        // There is one, which is halted.
+        Err(failure) if failure.kind == Kind::Busy.word() => return Err(failure),
+        Err(_) => {}
     }
     let log = open_log(home)?;
     let before = log.metadata().map_err(|e| Failure::io("reading", &home.log(), &e))?.len();
