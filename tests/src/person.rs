@@ -256,7 +256,7 @@ impl Person {
 
 impl Drop for Person {
     fn drop(&mut self) {
-        if self.child.is_some() {
+        if self.is_running() {
             self.halt(false);
         }
         if std::thread::panicking() {

@@ -3,7 +3,7 @@
 use harness::{Person, User, must, text};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 /// What `chorus doctor` finds, by its word, and how bad that is.
@@ -39,6 +39,7 @@ fn may_write_below(person: &Person) -> bool {
 fn an_ordinary_user_mounts_works_and_is_cleaned_up_after() {
     let user = User::new();
     let mut ann = Person::as_user("ann", &user);
+    fs::set_permissions(ann.mount(), PermissionsExt::from_mode(0o700)).unwrap();
     ann.up();
     must(&mut ann.shell(
         "echo one > mnt/f; sync mnt/f; mkdir mnt/d; mv mnt/f mnt/d/f; echo two >> mnt/d/f; sync mnt/d/f",
@@ -57,12 +58,13 @@ fn an_ordinary_user_mounts_works_and_is_cleaned_up_after() {
     assert!(dead[0].1.contains("dead mount") && dead[0].1.contains("chorus up"), "{dead:?}");
     ann.up();
     assert_eq!(
-        must(&mut ann.shell("cat mnt/d/f; grep -c ' mnt ' /proc/self/mounts || true")),
-        "one\ntwo\n0\n"
+        must(&mut ann.shell("cat mnt/d/f; grep -c fuse.chorus /proc/self/mounts")),
+        "one\ntwo\n1\n",
+        "one mount, and no dead one below it"
     );
     ann.down();
     assert!(fs::read_dir(ann.mount()).unwrap().next().is_none(), "nothing stays below");
-    assert_eq!(ann.mount().metadata().unwrap().mode() & 0o777, 0o755, "it is as it was");
+    assert_eq!(ann.mount().metadata().unwrap().mode() & 0o777, 0o700, "it is as it was, over a crash");
     assert!(may_write_below(&ann));
     assert_eq!(must(&mut ann.shell("grep -c fuse.chorus /proc/self/mounts || true")), "0\n");
 }
@@ -111,7 +113,7 @@ fn what_keeps_an_ordinary_user_from_mounting_is_explained() {
     let bob = Person::as_user("bob", &user);
     let theirs = harness::scratch_dir();
     fs::create_dir(theirs.path().join("mnt")).unwrap();
-    fs::set_permissions(theirs.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::set_permissions(theirs.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let said = bob.fails(1, &["up", theirs.path().join("mnt").to_str().unwrap()]);
     assert!(said.contains("fusermount3") && said.contains("access"), "{said}");
     let root = Person::new("root");
