@@ -9,6 +9,7 @@ mod error;
 mod filesystem;
 mod hand;
 mod mountpoint;
+mod pulse;
 mod replay;
 mod session;
 mod translate;
@@ -17,5 +18,6 @@ mod waiting;
 
 pub use error::Error;
 pub use mountpoint::dead;
+pub use pulse::Pulse;
 pub use session::{Ended, Mount, MountOptions};
 pub use users::User;

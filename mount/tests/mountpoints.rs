@@ -55,6 +55,18 @@ fn a_mount_in_use_vanishes_and_what_was_written_is_kept() {
 }
 
 #[test]
+fn a_mount_that_is_asked_whether_it_answers_is_in_nobodys_way() {
+    let mut house = House::new();
+    let pulse = mount::Pulse::start(&house.root()).unwrap();
+    for _ in 0..3 {
+        pulse.wait();
+    }
+    assert_eq!(house.mount.take().unwrap().stop().unwrap(), Ended::Unmounted);
+    // Whatever is there now answers as well.
+    pulse.wait();
+}
+
+#[test]
 fn a_mount_that_died_is_cleaned_up() {
     let mut house = House::new();
     house.write("f", "x");

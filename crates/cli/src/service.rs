@@ -3,10 +3,11 @@
 //! Does nothing where none asked (`NOTIFY_SOCKET`).
 
 use base::print::safe;
+use mount::Pulse;
 use node::Node;
 use sd_notify::NotifyState;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -35,11 +36,14 @@ pub(crate) fn ready(node: &Node, mount: Option<PathBuf>) -> Option<Watchdog> {
     let (stop, stopped) = channel();
     let (ending, ended) = channel();
     let node = node.clone();
-    let watch = move || {
-        keep_telling(&node, mount.as_deref(), every, &stopped);
-        drop(ending);
-    };
-    match std::thread::Builder::new().name("watchdog".into()).spawn(watch) {
+    let started = mount.as_deref().map(Pulse::start).transpose().and_then(|pulse| {
+        let watch = move || {
+            keep_telling(&node, pulse.as_ref(), every, &stopped);
+            drop(ending);
+        };
+        std::thread::Builder::new().name("watchdog".into()).spawn(watch)
+    });
+    match started {
         Ok(_) => Some(Watchdog { stop: Some(stop), ended }),
         Err(e) => {
             complain(&e);
@@ -62,11 +66,12 @@ impl Drop for Watchdog {
 }
 
 // If the node or the mount answers no more, neither does this thread, and the manager acts.
-fn keep_telling(node: &Node, mount: Option<&Path>, every: Duration, stopped: &Receiver<()>) {
+fn keep_telling(node: &Node, mount: Option<&Pulse>, every: Duration, stopped: &Receiver<()>) {
     loop {
         let _ = node.status();
-        // Never answered from what the kernel remembers. That it fails is no sign of death: somebody unmounted it.
-        let _ = mount.map(rustix::fs::statvfs);
+        if let Some(mount) = mount {
+            mount.wait();
+        }
         tell(&[NotifyState::Watchdog]);
         if stopped.recv_timeout(every) != Err(RecvTimeoutError::Timeout) {
             return;

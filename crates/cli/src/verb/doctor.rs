@@ -69,7 +69,10 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<ExitCode, Failure> {
             let usual = failure.kind == Kind::NotFound.word();
             let finding = if usual { Finding::note } else { Finding::bad };
             findings.push(finding("node", failure.message, failure.hint));
-            findings.extend(dead_mounts());
+            // A node that does not answer would keep who looks at its mount waiting.
+            if usual {
+                findings.extend(dead_mounts());
+            }
         }
     }
     if args.json {
