@@ -105,9 +105,22 @@ fn the_unit_that_is_printed_is_one_that_systemd_takes() {
     // The command of the unit is one that runs.
     let text = std::fs::read_to_string(&unit).unwrap();
     let start = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
-    let mut node =
-        Command::new("bash").arg("-c").arg(format!("exec {start}")).stdout(Stdio::null()).spawn().unwrap();
-    wait_until("it runs and is mounted", || is_mounted(ann.mount()));
-    must(&mut ann.command(&["--home", dir.to_str().unwrap(), "down"]));
-    assert!(node.wait().unwrap().success());
+    let mut command = Command::new("bash");
+    command.arg("-c").arg(format!("exec {start}")).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut node = Started(command.spawn().unwrap());
+    let there = |verb: &str| ann.command(&["--home", dir.to_str().unwrap(), verb]);
+    wait_until("it runs", || there("status").output().unwrap().status.success());
+    assert!(is_mounted(ann.mount()));
+    must(&mut there("down"));
+    assert!(node.0.wait().unwrap().success());
+}
+
+/// A process that does not outlive its test.
+struct Started(std::process::Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
