@@ -31,6 +31,9 @@ pub enum Error {
     /// FUSE is not available.
     #[error("no FUSE here ({0}); install fuse3 and load the fuse module, or mount elsewhere")]
     NoFuse(String),
+    /// FUSE is there, for others.
+    #[error("this user may not open /dev/fuse; let everybody, as most systems do: sudo chmod 0666 /dev/fuse")]
+    Closed,
     /// The machine below failed.
     #[error("{what} {path}: {error}")]
     Io {
@@ -52,6 +55,7 @@ impl Error {
             Error::NotEmpty(_) => Kind::NotEmpty,
             Error::Busy(_) | Error::Dead { .. } => Kind::Busy,
             Error::NoFuse(_) => Kind::Unsupported,
+            Error::Closed => Kind::Denied,
             Error::Io { error, .. } => Kind::of_io(error),
         }
     }

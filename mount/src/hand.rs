@@ -98,7 +98,8 @@ pub(crate) fn start(target: Target, tid: Arc<AtomicU32>) -> Option<Hand> {
     Some(Hand { orders, done, ended })
 }
 
-fn own_descriptors() -> std::io::Result<()> {
+/// Leaves this thread only the descriptors for what is logged, and them apart from the other threads'.
+pub(crate) fn own_descriptors() -> std::io::Result<()> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES)?;
     let mut open = Vec::new();
     for entry in std::fs::read_dir("/proc/thread-self/fd")? {

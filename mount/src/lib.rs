@@ -10,11 +10,16 @@ mod face;
 mod filesystem;
 mod hand;
 mod mountpoint;
+mod pulse;
 mod replay;
 mod session;
 mod through;
 mod translate;
+mod users;
 mod waiting;
 
 pub use error::Error;
+pub use mountpoint::dead;
+pub use pulse::Pulse;
 pub use session::{Ended, Mount, MountOptions};
+pub use users::User;

@@ -10,8 +10,10 @@ use std::process::{Command, Stdio};
 
 /// What a mount of ours is called in the kernel's table.
 pub(crate) const SOURCE: &str = "chorus";
-/// The permissions of what lies below while it is mounted: nobody writes a file that the mount would hide.
-const PROTECTED: u32 = 0o555;
+/// What nobody may while it is mounted: a file that is written below would be hidden by the mount.
+const WRITE: u32 = 0o222;
+/// What its owner may otherwise.
+const OWNER_WRITES: u32 = 0o200;
 /// Dead mounts one above the other that are removed before giving up.
 const LAYERS: usize = 8;
 
@@ -50,18 +52,19 @@ impl Mountpoint {
         }
         let below = File::open(&path).map_err(io("opening the mountpoint"))?;
         let mode = below.metadata().map_err(io("looking at the mountpoint"))?.mode() & 0o7777;
-        let point =
-            Mountpoint { path: path.clone(), below, mode: if mode == PROTECTED { 0o755 } else { mode } };
-        if mode == PROTECTED {
-            // Left by a crash; fusermount wants to be able to write to it.
-            point.set_mode(point.mode).map_err(io("changing the permissions of"))?;
+        let was_left = mode & WRITE == 0;
+        let mode = if was_left { mode | OWNER_WRITES } else { mode };
+        let point = Mountpoint { path: path.clone(), below, mode };
+        if was_left {
+            // By a crash; fusermount wants to be able to write to it.
+            point.set_mode(mode).map_err(io("changing the permissions of"))?;
         }
         Ok(point)
     }
 
     /// Makes what lies below read-only. True: it worked (it does not on a directory of somebody else).
     pub(crate) fn protect(&self) -> bool {
-        self.set_mode(PROTECTED).is_ok()
+        self.set_mode(self.mode & !WRITE).is_ok()
     }
 
     /// Gives it back the permissions it had.
@@ -94,12 +97,23 @@ pub(crate) fn detach(path: &Path) -> Result<(), String> {
     Err(reason)
 }
 
+/// Mounts of chorus whose node was killed, of those that this user may look at. It asks each mount, and waits where a
+/// node that lives does not answer.
+pub fn dead() -> Vec<PathBuf> {
+    let ours = table().into_iter().filter(|mount| mount.ours).map(|mount| mount.path);
+    ours.filter(|path| is_dead(path)).collect()
+}
+
+// Not by `stat`, which the kernel may still answer for the dead.
+fn is_dead(path: &Path) -> bool {
+    let gone = rustix::io::Errno::NOTCONN.raw_os_error();
+    std::fs::read_dir(path).is_err_and(|error| error.raw_os_error() == Some(gone))
+}
+
 fn remove_dead(path: &Path) -> Result<(), Error> {
     for _ in 0..LAYERS {
-        // Not `stat`, which the kernel may still answer for the dead.
-        match std::fs::read_dir(path) {
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOTCONN.raw_os_error()) => {}
-            _ => return Ok(()),
+        if !is_dead(path) {
+            return Ok(());
         }
         // The path cannot be made canonical while it is dead; its parent can.
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -193,14 +207,20 @@ mod tests {
     fn what_lies_below_is_protected_and_given_back() {
         let dir = tempfile::tempdir().unwrap();
         let mode = || dir.path().metadata().unwrap().mode() & 0o777;
-        let before = mode();
-        let point = Mountpoint::prepare(dir.path()).unwrap();
-        assert!(point.protect());
-        assert_eq!(mode(), PROTECTED);
-        point.restore();
-        assert_eq!(mode(), before);
-        point.protect();
-        drop(Mountpoint::prepare(dir.path()).unwrap());
-        assert_eq!(mode(), 0o755, "what a crash left is made usable again");
+        for (before, protected) in [(0o700, 0o500), (0o755, 0o555), (0o750, 0o550)] {
+            std::fs::set_permissions(dir.path(), Permissions::from_mode(before)).unwrap();
+            let point = Mountpoint::prepare(dir.path()).unwrap();
+            assert!(point.protect());
+            assert_eq!(mode(), protected);
+            point.restore();
+            assert_eq!(mode(), before);
+            point.protect();
+            drop(Mountpoint::prepare(dir.path()).unwrap());
+            assert_eq!(
+                mode(),
+                before,
+                "what a crash left is made usable again, and no more open than it was"
+            );
+        }
     }
 }

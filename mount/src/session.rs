@@ -5,6 +5,7 @@ use crate::face::Face;
 use crate::hand::Target;
 use crate::mountpoint::{Mountpoint, SOURCE, detach};
 use crate::replay::{Answers, Replaying};
+use crate::users::{self, User};
 use fuser::{BackgroundSession, Config, INodeNo, MountOption, Notifier, Session, SessionACL};
 use parking_lot::Mutex;
 use std::ffi::OsStr;
@@ -36,12 +37,13 @@ impl Default for MountOptions {
 }
 
 /// How a mount ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// It is gone.
     Unmounted,
-    /// Somebody still uses it: it has vanished from the tree of directories, and ends when they do.
-    WhenUnused,
+    /// Somebody still uses it: it has vanished from the tree of directories, and ends when they do. These
+    /// are known to; there may be others, whom this user may not look at.
+    WhenUnused(Vec<User>),
 }
 
 /// A mounted tree. Dropping it unmounts.
@@ -70,6 +72,8 @@ impl Mount {
             point.restore();
             match error.kind() {
                 std::io::ErrorKind::NotFound => Error::NoFuse(error.to_string()),
+                // The device is opened before anything else, as the user who mounts.
+                _ if error.raw_os_error() == Some(rustix::io::Errno::ACCESS.raw_os_error()) => Error::Closed,
                 _ => Error::Io { what: "mounting on", path: point.path.clone(), error },
             }
         })?;
@@ -133,29 +137,31 @@ impl Mount {
             Ok(()) => Ended::Unmounted,
             Err(_) if quietly_unmounted(&self.point.path) => Ended::Unmounted,
             Err(_) => {
+                // While they can still be told by its name.
+                let users = users::of(&self.point.path);
                 detach(&self.point.path).map_err(|reason| Error::Io {
                     what: "unmounting",
                     path: self.point.path.clone(),
                     error: std::io::Error::other(reason),
                 })?;
-                Ended::WhenUnused
+                Ended::WhenUnused(users)
             }
         };
         self.point.restore();
-        match ended {
+        match &ended {
             // Its threads end by themselves. What else the session holds would only unmount once more.
             Ended::Unmounted => drop(session.guard.join()),
             // They serve those who still use it, until this process ends.
-            Ended::WhenUnused => std::mem::forget(session),
+            Ended::WhenUnused(_) => std::mem::forget(session),
         }
         if let Some((end, thread)) = self.notifying.take() {
             drop(end);
             let _ = thread.join();
         }
         // Handles whose release the kernel no longer told.
-        match ended {
+        match &ended {
             Ended::Unmounted => self.tree.finish(),
-            Ended::WhenUnused => self.tree.commit_all(),
+            Ended::WhenUnused(_) => self.tree.commit_all(),
         }
         Ok(ended)
     }

@@ -68,7 +68,7 @@ pub(crate) fn time(time: TimeOrNow) -> SystemTime {
             Ok(before) => time + 2 * Duration::from_nanos(before.subsec_nanos().into()),
             Err(_) => time,
         },
-        TimeOrNow::Now => SystemTime::now(),
+        TimeOrNow::Now => tree::now(),
     }
 }
 

@@ -43,7 +43,8 @@ fn a_mount_in_use_vanishes_and_what_was_written_is_kept() {
     house.write("f", "x");
     let mut file = std::fs::File::options().append(true).open(house.at("f")).unwrap();
     std::io::Write::write_all(&mut file, b"y").unwrap();
-    assert_eq!(house.mount.take().unwrap().stop().unwrap(), Ended::WhenUnused);
+    // This process has it open, and is not named among the others.
+    assert_eq!(house.mount.take().unwrap().stop().unwrap(), Ended::WhenUnused(Vec::new()));
     assert_eq!(std::fs::read_dir(house.root()).unwrap().count(), 0);
     let oid = house.oid("f");
     assert_eq!(house.node.attr(oid).unwrap().size, 2);
@@ -51,6 +52,18 @@ fn a_mount_in_use_vanishes_and_what_was_written_is_kept() {
     std::io::Write::write_all(&mut file, b"z").unwrap();
     file.sync_all().unwrap();
     assert_eq!(house.node.attr(oid).unwrap().size, 3);
+}
+
+#[test]
+fn a_mount_that_is_asked_whether_it_answers_is_in_nobodys_way() {
+    let mut house = House::new();
+    let pulse = mount::Pulse::start(&house.root()).unwrap();
+    for _ in 0..3 {
+        pulse.wait();
+    }
+    assert_eq!(house.mount.take().unwrap().stop().unwrap(), Ended::Unmounted);
+    // Whatever is there now answers as well.
+    pulse.wait();
 }
 
 #[test]

@@ -10,11 +10,13 @@ pub mod meanwhile;
 pub mod namespace;
 pub mod person;
 pub mod sample;
+pub mod user;
 pub mod wait;
 
 pub use compare::{differences, wait_same};
 pub use meanwhile::Pair;
 pub use person::{Person, befriend, share_room};
+pub use user::User;
 pub use wait::{wait_for, wait_until};
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,9 @@
 //! A person with a home, a mount and a node that runs as a process of its own.
 
+use crate::user::User;
 use crate::{chorus, must, scratch_dir, wait_for, wait_until};
 use serde_json::Value;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -15,7 +17,10 @@ pub struct Person {
     mount: PathBuf,
     home: PathBuf,
     listen: Vec<String>,
-    namespace: Option<String>,
+    // What a command is run by: `nsenter` and the like.
+    by: Vec<String>,
+    program: PathBuf,
+    env: Vec<(String, OsString)>,
     child: Option<Child>,
 }
 
@@ -35,13 +40,15 @@ impl Person {
         std::fs::create_dir(&mount).expect("a mountpoint");
         let port = free_port();
         let listen = vec![format!("/ip4/127.0.0.1/tcp/{port}"), format!("/ip4/127.0.0.1/udp/{port}/quic-v1")];
-        Person { name: name.into(), dir, mount, home, listen, namespace: None, child: None }
+        let (by, env) = (Vec::new(), Vec::new());
+        Person { name: name.into(), dir, mount, home, listen, by, program: chorus(), env, child: None }
     }
 
     /// The same in a network namespace, listening there at an address.
     pub fn in_namespace(name: &str, namespace: &str, address: &str) -> Person {
         let mut person = Person::bare(name);
-        person.namespace = Some(namespace.into());
+        // `ip netns exec` would hide the mounts.
+        person.by = vec!["nsenter".into(), format!("--net=/run/netns/{namespace}"), "--".into()];
         person.listen = vec![format!("/ip4/{address}/tcp/4001"), format!("/ip4/{address}/udp/4001/quic-v1")];
         person.ok(&["init", "--name", name]);
         person
@@ -52,6 +59,22 @@ impl Person {
         let mut person = Person::in_namespace(name, namespace, "0.0.0.0");
         person.listen.clear();
         person
+    }
+
+    /// The same as an ordinary user of the machine.
+    pub fn as_user(name: &str, user: &User) -> Person {
+        let mut person = Person::bare(name);
+        (person.by, person.program) = (user.by(), user.program());
+        for dir in [person.dir.path(), &person.mount] {
+            std::os::unix::fs::chown(dir, Some(user.id()), Some(user.id())).expect("another owner");
+        }
+        person.ok(&["init", "--name", name]);
+        person
+    }
+
+    /// The node will be started with this in its environment.
+    pub fn set_env(&mut self, name: &str, value: impl Into<OsString>) {
+        self.env.push((name.to_owned(), value.into()));
     }
 
     /// Puts the home somewhere else, for example on a small disk. Only before anything was made.
@@ -89,17 +112,31 @@ impl Person {
 
     /// The `chorus` program as this person runs it.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = match &self.namespace {
-            Some(namespace) => {
-                // `ip netns exec` would hide the mounts.
-                let mut command = Command::new("nsenter");
-                command.arg(format!("--net=/run/netns/{namespace}")).arg("--").arg(chorus());
+        let mut command = self.by(&self.program);
+        command.args(args);
+        command
+    }
+
+    /// Another program as this person runs it.
+    pub fn by(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = match self.by.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
                 command
             }
-            None => Command::new(chorus()),
+            None => Command::new(program),
         };
-        command.args(args).env("CHORUS_HOME", &self.home).env("HOME", self.dir.path());
+        command.env("CHORUS_HOME", &self.home).env("HOME", self.dir.path());
         command.current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// A line of shell as this person runs it, in their directory. It may end as it likes.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut command = self.by("bash");
+        // Entering a namespace of mounts leads to its root.
+        command.arg("-euc").arg(format!("cd; {line}"));
         command
     }
 
@@ -157,8 +194,9 @@ impl Person {
         if !more.contains(&"--no-mount") {
             args.push(self.mount.to_str().expect("a path in UTF-8"));
         }
-        let mut child =
-            self.command(&args).stdout(Stdio::piped()).stderr(stderr).spawn().expect("the program starts");
+        let mut command = self.command(&args);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the program starts");
         let mut ready = String::new();
         let read = BufReader::new(child.stdout.take().expect("its output")).read_line(&mut ready);
         if read.is_err() || ready.is_empty() {
@@ -171,6 +209,11 @@ impl Person {
     /// Stops the node in order.
     pub fn down(&mut self) {
         self.ok(&["down"]);
+        self.ended();
+    }
+
+    /// Waits for the end of a node that was asked to stop.
+    pub fn ended(&mut self) {
         if let Some(mut child) = self.child.take() {
             let status = child.wait().expect("the node's end");
             assert!(status.success(), "{} ended with {status}: {}", self.name, self.said());
@@ -184,6 +227,13 @@ impl Person {
             child.kill().expect("a signal");
             let _ = child.wait();
         }
+    }
+
+    /// Halts the node's process, or lets it go on.
+    pub fn halt(&self, halted: bool) {
+        let signal = if halted { rustix::process::Signal::STOP } else { rustix::process::Signal::CONT };
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().expect("a running node"));
+        rustix::process::kill_process(pid, signal).expect("a signal");
     }
 
     /// Whether the node's process is still there.
@@ -206,6 +256,9 @@ impl Person {
 
 impl Drop for Person {
     fn drop(&mut self) {
+        if self.is_running() {
+            self.halt(false);
+        }
         if std::thread::panicking() {
             let status = self.command(&["status"]).output();
             let status = status.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();

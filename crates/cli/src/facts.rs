@@ -109,6 +109,14 @@ pub(crate) struct Given {
     pub(crate) space: String,
 }
 
+/// What came of `down`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Stopped {
+    pub(crate) pid: u32,
+    /// Who still used the mount, and so kept it from being unmounted at once.
+    pub(crate) still_used: Option<Vec<String>>,
+}
+
 /// A role in the word that every verb uses.
 pub(crate) fn role_word(role: Role) -> &'static str {
     match role {

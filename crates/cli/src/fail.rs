@@ -6,6 +6,9 @@ use base::print::safe;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// For files and directories that this user may not use.
+const DENIED: &str = "look who may: `ls -ld` on it and on what it lies in; or name another place";
+
 /// Why a verb failed, as it is printed and as it goes over the control socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Failure {
@@ -30,7 +33,15 @@ impl Failure {
 
     /// What the machine answered while something was done with a path.
     pub(crate) fn io(what: &str, path: &Path, error: &std::io::Error) -> Failure {
-        Failure::of(Kind::of_io(error), format!("{what} {}: {error}", path.display()))
+        Failure::of_machine(Kind::of_io(error), format!("{what} {}: {error}", path.display()))
+    }
+
+    // What the machine denies, no admin of a room can give.
+    fn of_machine(kind: Kind, message: String) -> Failure {
+        match kind {
+            Kind::Denied => Failure::with_hint(kind, message, DENIED),
+            _ => Failure::of(kind, message),
+        }
     }
 
     /// An argument that cannot mean anything.
@@ -52,7 +63,12 @@ impl Failure {
 
 impl From<node::Error> for Failure {
     fn from(error: node::Error) -> Failure {
-        Failure::of(error.kind(), error.to_string())
+        match error {
+            node::Error::Io { .. } | node::Error::Store(_) => {
+                Failure::of_machine(error.kind(), error.to_string())
+            }
+            _ => Failure::of(error.kind(), error.to_string()),
+        }
     }
 }
 
@@ -77,5 +93,15 @@ mod tests {
     fn usage_is_2_and_failure_is_1() {
         assert_eq!(Failure::usage("a", "b").exit_code(), 2);
         assert_eq!(Failure::of(Kind::NotFound, "a").exit_code(), 1);
+    }
+
+    #[test]
+    fn what_the_machine_denies_is_no_matter_of_roles() {
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        assert_eq!(Failure::io("making", Path::new("/x"), &denied).hint, DENIED);
+        let what = String::new();
+        assert_eq!(Failure::from(node::Error::Io { what, error: denied }).hint, DENIED);
+        let refused = node::Error::Refused { kind: Kind::Denied, text: String::new() };
+        assert!(Failure::from(refused).hint.contains("role"));
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn of(kind: Kind) -> &'static str {
         Kind::NameTooLong => "use a name of at most 255 bytes",
         Kind::TooLarge => "it is over a limit; split it",
         Kind::NoSpace => {
-            "make room on the disk that holds the home; the node goes on by itself, nothing saved is lost"
+            "make room on the disk that holds the home and try again; nothing saved is lost, and a node that runs goes on by itself"
         }
         Kind::CrossSpace => {
             "copy it and remove the original; what is shared with others cannot be moved over"

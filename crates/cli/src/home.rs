@@ -3,6 +3,7 @@
 use crate::fail::Failure;
 use base::Kind;
 use std::env;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The home of a node, which may not exist yet.
@@ -34,6 +35,24 @@ impl Home {
     /// Where a detached node writes what it says.
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("log")
+    }
+
+    /// Refuses a home of somebody else, root too: what is made in there would be closed to its owner.
+    pub(crate) fn must_be_mine(&self) -> Result<(), Failure> {
+        let meta = match std::fs::metadata(&self.dir) {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(Failure::io("looking at the home", &self.dir, &e)),
+        };
+        let me = rustix::process::geteuid().as_raw();
+        if meta.uid() == me {
+            return Ok(());
+        }
+        Err(Failure::with_hint(
+            Kind::Denied,
+            format!("the home {} belongs to user {}, and you are user {me}", self.dir.display(), meta.uid()),
+            "run this as its owner, or name a home of your own with --home",
+        ))
     }
 
     /// Whether an identity was ever made in it.

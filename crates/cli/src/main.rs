@@ -9,6 +9,7 @@ mod fail;
 mod hint;
 mod home;
 mod place;
+mod service;
 mod show;
 mod verb;
 

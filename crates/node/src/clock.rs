@@ -1,15 +1,23 @@
-//! The one place that asks the machine for the time.
+//! The one place that asks the machine what time it is.
+//!
+//! It may say anything, and another thing a moment later: somebody sets it, a battery is empty. So it is shown and
+//! noted and nothing else: what counts follows from versions, and whatever waits does so by `Instant`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// What time it is, as this machine has it.
+pub fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+    now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }
 
 /// Nanoseconds since 1970.
 pub(crate) fn now_ns() -> i64 {
-    to_ns(SystemTime::now())
+    to_ns(now())
 }
 
 /// A time as nanoseconds since 1970, negative before.

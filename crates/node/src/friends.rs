@@ -198,7 +198,7 @@ impl Core {
             .range(&record::node_key("token", b""))
             .filter_map(|found| found.ok())
             .filter_map(|(_, value)| record::from_bytes::<TokenRecord>(&value, "token").ok())
-            .any(|token| token.used_by.is_none() && !token.is_over())
+            .any(|token| token.used_by.is_none() && !token.is_over(clock::now_ms()))
     }
 
     /// The pairings that were asked for and not answered yet.
@@ -236,7 +236,7 @@ impl Core {
         let found = self.store.get(&key).map_err(Error::from)?;
         let token = found.ok_or(Pairing::Refused(PairingRefusal::Token))?;
         let mut token: TokenRecord = record::from_bytes(&token, "token").map_err(Error::from)?;
-        if token.is_over() {
+        if token.is_over(clock::now_ms()) {
             return Err(Pairing::Refused(PairingRefusal::Token));
         }
         let person = request.check(remote).map_err(|_| Pairing::Refused(PairingRefusal::Card))?;
@@ -398,9 +398,9 @@ impl Core {
 }
 
 impl TokenRecord {
-    // An invitation that was forgotten must not stay open for ever.
-    fn is_over(&self) -> bool {
-        let age = (clock::now_ms() as u64).saturating_sub(self.made);
+    // An invitation that was forgotten must not stay open for ever; nor until then, if the clock was wrong by years.
+    fn is_over(&self, now_ms: i64) -> bool {
+        let age = (now_ms.max(0) as u64).abs_diff(self.made);
         self.used_by.is_none() && age > TOKEN_DAYS * 24 * 3_600_000
     }
 }
@@ -423,4 +423,30 @@ pub(crate) fn role_code(role: Role) -> u8 {
 
 fn role_of(code: u8) -> Role {
     Role::ALL.get(code as usize).copied().unwrap_or(Role::Reader)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invitation_ends_whatever_the_clock_said_when_it_was_made() {
+        let day = 24 * 3_600_000;
+        let now = 20_000 * day;
+        let made = |made: i64| TokenRecord {
+            for_name: None,
+            space: None,
+            role: 0,
+            used_by: None,
+            made: made as u64,
+        };
+        for open in [0, 1, TOKEN_DAYS as i64, -1, -(TOKEN_DAYS as i64)] {
+            assert!(!made(now - open * day).is_over(now), "{open} days ago");
+        }
+        for over in [TOKEN_DAYS as i64 + 1, 10_000, -(TOKEN_DAYS as i64) - 1, -10_000] {
+            assert!(made(now - over * day).is_over(now), "{over} days ago");
+        }
+        let used = TokenRecord { used_by: Some(base::PersonId([1; 32])), ..made(0) };
+        assert!(!used.is_over(now), "the same person may ask again");
+    }
 }

@@ -51,6 +51,7 @@ pub use api::{
     PeerStatus, Read, Role, Saved, Shared, SpaceStatus, Statfs, Status, Target, Version, What,
 };
 pub use base::Oid;
+pub use clock::now;
 pub use error::{Error, Result};
 pub use local::{LocalEdit, Owner, Special};
 pub use node::{Node, Options, fsck};

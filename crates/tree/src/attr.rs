@@ -254,7 +254,7 @@ impl Tree {
         gone.mtime = changes.mtime.unwrap_or(gone.mtime);
         gone.owner.uid = changes.uid.unwrap_or(gone.owner.uid);
         gone.owner.gid = changes.gid.unwrap_or(gone.owner.gid);
-        gone.ctime = SystemTime::now();
+        gone.ctime = node::now();
         let copy = inode.copy.upgrade();
         drop(inodes);
         if let (Some(copy), Some(mtime)) = (copy, changes.mtime) {

@@ -10,7 +10,7 @@ use crate::tree::{Stat, Tree};
 use crate::watch::Invalidate;
 use base::{Kind, Oid, limit};
 use node::{Attr, Special, What};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// How far apart the times of a temporary and of what it replaced must be to count as set by somebody.
 const SAME_TIME: Duration = Duration::from_secs(1);
@@ -141,7 +141,7 @@ impl Tree {
     fn lost(&self, shown: Option<Stat>) {
         let Some(shown) = shown else { return };
         if let Some(inode) = self.0.inodes.lock().get_mut(shown.ino) {
-            inode.gone = Some(Stat { links: 0, ctime: SystemTime::now(), ..shown });
+            inode.gone = Some(Stat { links: 0, ctime: node::now(), ..shown });
         }
     }
 

@@ -394,7 +394,7 @@ impl State {
         self.change = change;
         self.set_writer(writer);
         self.touched = Instant::now();
-        self.mtime = SystemTime::now();
+        self.mtime = node::now();
         self.written = self.mtime;
         first
     }

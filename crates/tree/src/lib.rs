@@ -37,7 +37,7 @@ pub use attr::Changes;
 pub use error::{Error, Result};
 pub use handle::{Caching, How, Opened};
 pub use inode::ROOT;
-pub use node::{Owner, Special};
+pub use node::{Owner, Special, now};
 pub use process::Caller;
 pub use range::Allocate;
 pub use replay::{Act, Replay, Replays, Spot};

@@ -298,7 +298,7 @@ impl Tree {
 
     fn stat(&self, ino: u64, key: &Key, copy: Option<&WorkingCopy>, apart: bool) -> Result<Stat> {
         let node = &self.0.node;
-        let fixed = |sort, size, perm| Stat::plain(ino, sort, size, SystemTime::now(), perm);
+        let fixed = |sort, size, perm| Stat::plain(ino, sort, size, node::now(), perm);
         match key {
             Key::Control(control) if control.is_room() => Ok(fixed(Sort::Room, 0, 0o555)),
             // Its size is known when it is read; readers ask until the end.

@@ -20,6 +20,14 @@ impl Client {
         let stream = socket_path(home)
             .and_then(|(_dir, path)| UnixStream::connect(path))
             .map_err(|e| unconnected(home, &e))?;
+        // It would be waited for as long as nobody lets it go on.
+        if let Some(pid) = listener(&stream).filter(|pid| is_halted(*pid)) {
+            return Err(Failure::with_hint(
+                Kind::Busy,
+                format!("the node (pid {pid}) is halted (SIGSTOP, or a debugger)"),
+                format!("let it go on: kill -CONT {pid}"),
+            ));
+        }
         Ok(Client { stream: BufReader::new(stream) })
     }
 
@@ -68,6 +76,18 @@ pub(crate) fn ask<T: DeserializeOwned>(home: &Home, request: &Request) -> Result
     Client::connect(home)?.ask(request)
 }
 
+// The process that listens; none if it is not one of this process's world.
+fn listener(stream: &UnixStream) -> Option<i32> {
+    rustix::net::sockopt::socket_peercred(stream).ok().map(|peer| peer.pid.as_raw_nonzero().get())
+}
+
+fn is_halted(pid: i32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // PID (NAME) STATE …, and a name may hold anything.
+    let state = stat.iter().rposition(|b| *b == b')').and_then(|end| stat.get(end + 2));
+    matches!(state, Some(b'T' | b't'))
+}
+
 fn unconnected(home: &Home, error: &std::io::Error) -> Failure {
     use std::io::ErrorKind as E;
     match error.kind() {
@@ -82,5 +102,31 @@ fn unconnected(home: &Home, error: &std::io::Error) -> Failure {
             "run this as the user who runs the node, or name your own home with --home",
         ),
         _ => Failure::of(Kind::of_io(error), format!("connecting to the node: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_process_that_is_halted_is_seen() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        let becomes = |halted| {
+            let end = std::time::Instant::now() + Duration::from_secs(30);
+            while is_halted(pid.as_raw_nonzero().get()) != halted {
+                assert!(std::time::Instant::now() < end);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        becomes(false);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        becomes(true);
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+        becomes(false);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

@@ -3,7 +3,7 @@
 //! Plain threads: one that accepts, one for each connection, at most `CONNECTIONS` at a time.
 
 use super::{Answer, Request, parse, read_line, socket_path};
-use crate::facts::{Befriended, Given, Past, Peer, Person, Whole, role_word};
+use crate::facts::{Befriended, Given, Past, Peer, Person, Stopped, Whole, role_word};
 use crate::fail::Failure;
 use crate::home::Home;
 use crate::show::json_line;
@@ -37,7 +37,7 @@ pub(crate) enum Ending {
 /// until the answer was passed on.
 pub(crate) struct Stop {
     /// Where the outcome goes.
-    pub(crate) done: Sender<Result<(), Failure>>,
+    pub(crate) done: Sender<Result<Stopped, Failure>>,
     /// Closed once the outcome was sent.
     pub(crate) told: Receiver<()>,
 }
@@ -152,8 +152,7 @@ fn stop(stream: &UnixStream, served: &Served) {
     let outcome = outcome
         .recv()
         .unwrap_or_else(|_| Err(Failure::of(Kind::Interrupted, "the node was stopped by a signal")));
-    let pid = Value::from(std::process::id());
-    send(stream, &outcome.map_or_else(Answer::Error, |()| Answer::Ok(pid)));
+    send(stream, &outcome.and_then(value).map_or_else(Answer::Error, Answer::Ok));
     drop(telling);
     // The connection is closed by the end of the process: that is what the other side waits for.
     std::thread::sleep(SILENCE);

@@ -21,9 +21,14 @@ const REASON_BYTES: u64 = 64 << 10;
 
 /// Starts the node in the background, and comes back when it answers or has failed.
 pub(crate) fn run(home: &Home, args: &Args, mountpoint: Option<&Path>) -> Result<(), Failure> {
-    if let Ok(mut client) = Client::connect(home) {
-        let whole: Whole = client.ask(&Request::Status {})?;
-        return Err(Failure::of(Kind::Running, format!("already running (pid {})", whole.pid)));
+    match Client::connect(home) {
+        Ok(mut client) => {
+            let whole: Whole = client.ask(&Request::Status {})?;
+            return Err(Failure::of(Kind::Running, format!("already running (pid {})", whole.pid)));
+        }
+        // There is one, which is halted.
+        Err(failure) if failure.kind == Kind::Busy.word() => return Err(failure),
+        Err(_) => {}
     }
     let log = open_log(home)?;
     let before = log.metadata().map_err(|e| Failure::io("reading", &home.log(), &e))?.len();
@@ -63,6 +68,8 @@ fn start(home: &Home, args: &Args, mountpoint: Option<&Path>, log: File) -> Resu
         Some(at) => command.arg("--").arg(at),
         None => command.arg("--no-mount"),
     };
+    // It is nobody's service: this process comes back.
+    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC");
     command.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log);
     command.spawn().map_err(failed)
 }
@@ -81,6 +88,14 @@ fn reason(home: &Home, before: u64) -> Failure {
     let see = || format!("see {}", home.log().display());
     match last("error: ") {
         Some(error) => Failure::with_hint(Kind::Io, error, last("hint: ").unwrap_or_else(see)),
+        // Then it could not write down why, either.
+        None if is_full(home.dir()) => {
+            Failure::of(Kind::NoSpace, format!("the disk that holds {} is full", home.dir().display()))
+        }
         None => Failure::with_hint(Kind::Io, "the node ended before it was ready", see()),
     }
+}
+
+fn is_full(dir: &Path) -> bool {
+    rustix::fs::statvfs(dir).is_ok_and(|disk| disk.f_bavail == 0)
 }

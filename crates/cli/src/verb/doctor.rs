@@ -6,12 +6,14 @@ use crate::facts::Whole;
 use crate::fail::Failure;
 use crate::home::Home;
 use crate::show::{self, ago, bytes};
+use base::Kind;
 use serde::Serialize;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::sync::mpsc::channel;
+use std::time::{Duration, SystemTime};
 
 /// Check what the node needs of this machine, and say what to do
 #[derive(Debug, clap::Args)]
@@ -25,6 +27,9 @@ pub(crate) struct Args {
 const LITTLE_SPACE: u64 = 256 << 20;
 /// This program is younger than any clock that is right: 2026-01-01.
 const OLDEST_NOW: u64 = 1_767_225_600;
+
+/// A mount that answers does so at once.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,7 +65,15 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<ExitCode, Failure> {
     let mut findings = vec![fuse_device(), fusermount(), clock(), folder(home), disk(home)];
     match ask::<Whole>(home, &Request::Status {}) {
         Ok(whole) => running(&whole, &mut findings),
-        Err(failure) => findings.push(Finding::note("node", failure.message, failure.hint)),
+        Err(failure) => {
+            let usual = failure.kind == Kind::NotFound.word();
+            let finding = if usual { Finding::note } else { Finding::bad };
+            findings.push(finding("node", failure.message, failure.hint));
+            // A node that does not answer would keep who looks at its mount waiting.
+            if usual {
+                findings.extend(dead_mounts());
+            }
+        }
     }
     if args.json {
         show::json(&findings)?;
@@ -96,7 +109,7 @@ fn fuse_device() -> Finding {
         Err(e) => Finding::bad(
             "fuse",
             format!("/dev/fuse: {e}"),
-            "let this user open it, or use `chorus up --no-mount`",
+            "let everybody open it, as most systems do: sudo chmod 0666 /dev/fuse; or use `chorus up --no-mount`",
         ),
     }
 }
@@ -178,13 +191,42 @@ fn disk(home: &Home) -> Finding {
     }
 }
 
+// A mount that answers no more keeps who asks it waiting, so that is left to a thread.
+fn in_time<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (tell, answer) = channel();
+    let asking = move || drop(tell.send(ask()));
+    std::thread::Builder::new().spawn(asking).ok()?;
+    answer.recv_timeout(PATIENCE).ok()
+}
+
+fn mounted(at: &str) -> Finding {
+    let again = "`chorus down`, then `chorus up`";
+    let path = PathBuf::from(at);
+    match in_time(move || fs::metadata(path)) {
+        Some(Ok(_)) => Finding::good("mount", format!("{at} answers")),
+        Some(Err(e)) => Finding::bad("mount", format!("{at}: {e}"), again),
+        None => Finding::bad("mount", format!("{at} does not answer"), again),
+    }
+}
+
+// Left by nodes that were killed.
+fn dead_mounts() -> Vec<Finding> {
+    let dead = in_time(mount::dead).unwrap_or_default();
+    let finding = |at: PathBuf| {
+        let at = at.display();
+        Finding::note(
+            "mount",
+            format!("a dead mount is left on {at}"),
+            format!("`chorus up {at}` removes it and mounts anew; to remove it only: fusermount3 -uz {at}"),
+        )
+    };
+    dead.into_iter().map(finding).collect()
+}
+
 fn running(whole: &Whole, findings: &mut Vec<Finding>) {
     findings.push(Finding::good("node", format!("runs, pid {}", whole.pid)));
     findings.push(match &whole.mount {
-        Some(at) => match fs::metadata(at) {
-            Ok(_) => Finding::good("mount", format!("{at} answers")),
-            Err(e) => Finding::bad("mount", format!("{at}: {e}"), "`chorus down`, then `chorus up`"),
-        },
+        Some(at) => mounted(at),
         None => Finding::note(
             "mount",
             "runs without a mount",

@@ -2,6 +2,7 @@
 
 use crate::control::Request;
 use crate::control::client::Client;
+use crate::facts::Stopped;
 use crate::fail::Failure;
 use crate::home::Home;
 use crate::show;
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(home: &Home, _: &Args) -> Result<(), Failure> {
     let mut client = Client::connect(home)?;
-    let pid: u32 = client.ask(&Request::Down {})?;
+    let Stopped { pid, still_used } = client.ask(&Request::Down {})?;
     if !client.wait_closed(PATIENCE) {
         return Err(Failure::with_hint(
             Kind::Busy,
@@ -26,5 +27,14 @@ pub(crate) fn run(home: &Home, _: &Args) -> Result<(), Failure> {
         ));
     }
     show::line("stopped");
+    if let Some(users) = still_used {
+        show::line(in_use(&users));
+    }
     Ok(())
+}
+
+/// What those should know who end a mount that is in use. It is no failure: all that was written is kept.
+pub(crate) fn in_use(users: &[String]) -> String {
+    let who = if users.is_empty() { "a program".to_owned() } else { users.join(", ") };
+    format!("note     the mount was in use by {who}: what they write there from now on fails")
 }

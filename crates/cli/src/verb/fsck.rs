@@ -19,6 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(home: &Home, args: &Args) -> Result<ExitCode, Failure> {
+    home.must_be_mine()?;
     if !home.has_identity() {
         return Err(Failure::with_hint(
             Kind::NotFound,

@@ -18,6 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
+    home.must_be_mine()?;
     let me = match node::Node::init(home.dir(), args.name.as_deref()) {
         Ok(me) => Me::from(me),
         Err(e) if e.kind() == Kind::Exists => {

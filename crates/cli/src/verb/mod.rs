@@ -14,6 +14,7 @@ mod members;
 mod peer;
 mod share;
 mod status;
+mod unit;
 mod up;
 
 use crate::fail::Failure;
@@ -54,6 +55,7 @@ enum Verb {
     Members(members::Args),
     Log(log::Args),
     Fsck(fsck::Args),
+    Unit(unit::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -79,10 +81,11 @@ impl GivenRole {
 
 /// Does what was asked; the exit code is that of success unless the verb says otherwise.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    // These two need no home, and packagers have none.
+    // These need no home, and packagers have none.
     match cli.verb {
         Verb::Completions(args) => return done(completions::run(&args)),
         Verb::Man(args) => return done(man::run(&args)),
+        Verb::Unit(args) => return done(unit::run(cli.home.as_deref(), &args)),
         _ => {}
     }
     let home = Home::find(cli.home.as_deref())?;
@@ -99,7 +102,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Members(args) => done(members::run(&home, &args)),
         Verb::Log(args) => done(log::run(&home, &args)),
         Verb::Fsck(args) => fsck::run(&home, &args),
-        Verb::Completions(_) | Verb::Man(_) => Ok(ExitCode::SUCCESS),
+        Verb::Completions(_) | Verb::Man(_) | Verb::Unit(_) => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -155,6 +158,8 @@ mod tests {
             "log garden",
             "fsck",
             "fsck --rebuild",
+            "unit",
+            "unit /tmp/x",
             "completions bash",
             "man /tmp/man",
         ] {

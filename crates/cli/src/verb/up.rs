@@ -1,16 +1,20 @@
 //! `chorus up`: run the node, mount, and stay until asked to stop.
 
 use crate::control::server::{Ending, Served, bind, serve, unbind};
-use crate::facts::Whole;
+use crate::facts::{Stopped, Whole};
 use crate::fail::Failure;
 use crate::home::{Home, absolute, default_mountpoint};
+use crate::service;
 use crate::show;
 use crate::verb::detach;
+use crate::verb::down::in_use;
 use base::Kind;
-use mount::Mount;
+use base::print::safe;
+use mount::{Ended, Mount};
 use node::Node;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -49,6 +53,7 @@ pub(crate) struct Args {
 const FAREWELL: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
+    home.must_be_mine()?;
     let mountpoint = if args.no_mount { None } else { Some(mountpoint(home, args.mount.as_deref())?) };
     if args.detach {
         return detach::run(home, args, mountpoint.as_deref());
@@ -61,6 +66,7 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
     // Before anything is started: a signal that comes meanwhile still ends it in order.
     let (stop, endings) = channel();
     watch_signals(stop.clone())?;
+    service::starting();
     let node = Node::start(node::Options {
         home: home.dir().to_owned(),
         listen: args.listen.clone(),
@@ -69,7 +75,10 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
     let options = mount::MountOptions { allow_other: args.allow_other, wake: !args.no_wake };
     match open_faces(home, &node, mountpoint, &options, stop) {
         Ok((mount, mountpoint)) => {
-            let ended = announce(home, &node, mountpoint.as_deref(), args.json).map(|()| wait(&endings));
+            let ended = announce(home, &node, mountpoint.as_deref(), args.json).map(|()| {
+                let _watchdog = service::ready(&node, mountpoint);
+                wait(&endings)
+            });
             let ending = ended.unwrap_or(Ending::Signal);
             finish(home, node, mount, ending)
         }
@@ -150,15 +159,27 @@ fn wait(endings: &Receiver<Ending>) -> Ending {
 }
 
 fn finish(home: &Home, node: Node, mount: Option<Mount>, ending: Ending) -> Result<(), Failure> {
-    let unmounted = mount.map_or(Ok(()), |mount| mount.stop().map(drop).map_err(Failure::from));
+    service::stopping();
+    let unmounted = mount.map_or(Ok(Ended::Unmounted), |mount| mount.stop().map_err(Failure::from));
     let stopped = node.stop().map_err(Failure::from);
     unbind(home);
-    let outcome = stopped.and(unmounted);
+    let outcome = stopped.and(unmounted).map(|ended| Stopped {
+        pid: std::process::id(),
+        still_used: match ended {
+            Ended::Unmounted => None,
+            Ended::WhenUnused(users) => {
+                Some(users.into_iter().map(|user| format!("{} ({})", user.name, user.pid)).collect())
+            }
+        },
+    });
+    if let Some(users) = outcome.as_ref().ok().and_then(|stopped| stopped.still_used.as_ref()) {
+        let _ = writeln!(std::io::stderr(), "{}", safe(&in_use(users)));
+    }
     if let Ending::Asked(stop) = ending {
         let _ = stop.done.send(outcome.clone());
         let _ = stop.told.recv_timeout(FAREWELL);
     }
-    outcome
+    outcome.map(drop)
 }
 
 fn mountpoint(home: &Home, named: Option<&Path>) -> Result<PathBuf, Failure> {
