@@ -45,6 +45,10 @@ fn an_ordinary_user_mounts_works_and_is_cleaned_up_after() {
         "echo one > mnt/f; sync mnt/f; mkdir mnt/d; mv mnt/f mnt/d/f; echo two >> mnt/d/f; sync mnt/d/f",
     ));
     assert_eq!(must(&mut ann.shell("cat mnt/d/f; stat -c %U mnt/d/f")), "one\ntwo\ndaemon\n");
+    // Large files too, which the kernel does not read by itself for everybody.
+    must(&mut ann.shell(
+        "head -c 3000000 /dev/urandom > big; cp big mnt/big; for n in 1 2 3; do cmp big mnt/big; done",
+    ));
     assert_eq!(bad(&ann), Vec::<String>::new());
     assert!(found(&ann, "mount").iter().all(|(verdict, _)| verdict == "good"));
     assert!(!may_write_below(&ann), "the bare mountpoint is protected");
