@@ -394,7 +394,7 @@ impl Core {
         let mut writer = self.writer.lock();
         let oid = &self.now_at(*oid);
         let newborn = self.check_writable(oid)?;
-        if let Some(mut newborn) = newborn.filter(|n| n.birth.kind != Type::Room) {
+        if let Some(mut newborn) = newborn.filter(|n| n.birth.kind != Type::Room || n.local) {
             edit_newborn(&mut newborn.birth.meta, &edit)?;
             if newborn.stored {
                 let shown = self.with_space(&oid.space, |s| Ok(s.heads.get(&oid.object).map(|h| h.mtime)))?;

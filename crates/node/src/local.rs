@@ -202,17 +202,23 @@ impl Core {
             Special::Char(device) => (2, device),
             Special::Block(device) => (3, device),
         };
-        let batch = {
+        {
             let mut state = self.state.write();
             let space = state.space_mut(&oid.space).ok_or_else(|| no_space(&oid.space))?;
             let head = space.heads.get_mut(&oid.object).ok_or_else(no_object)?;
             head.own.get_or_insert_default().node = Some(NodeRecord { kind, device });
-            local_batch(space, &oid.object)
-        };
+        }
+        self.keep_local(&oid)?;
+        Ok(oid)
+    }
+
+    /// Stores what this device knows of an object, its times too, which nothing else will store of what is never sealed.
+    pub(crate) fn keep_local(&self, oid: &Oid) -> Result<()> {
+        let batch = self.with_space(&oid.space, |space| Ok(local_batch(space, &oid.object)))?;
         if let Some(batch) = batch {
             self.store.defer(batch)?;
         }
-        Ok(oid)
+        Ok(())
     }
 
     /// The attributes that are not the users' own.

@@ -212,7 +212,7 @@ impl Tree {
         drop(departures);
         self.0.reads.lock().given(to.room, to.name);
         if let (Key::Object(oid), Some(who)) = (source, who)
-            && self.is_file(oid)
+            && self.is_shared_file(oid)
             && !scratch::is_rotation(from.name, to.name)
         {
             let moved = Departure::Moved(to.room, to.name.to_owned());
@@ -334,6 +334,11 @@ impl Tree {
 
     fn is_file(&self, oid: Oid) -> bool {
         self.0.node.attr(oid).is_ok_and(|attr| is_plain(&attr))
+    }
+
+    // What is of this device alone has no history that a name would have to keep.
+    fn is_shared_file(&self, oid: Oid) -> bool {
+        self.0.node.attr(oid).is_ok_and(|attr| is_plain(&attr) && !attr.local)
     }
 }
 
