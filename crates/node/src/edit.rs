@@ -216,6 +216,10 @@ impl Core {
             head.mtime = mtime;
         }
         batch.put(record::local_key(&oid.space.tag(), &oid.object), record::to_bytes(&head.to_local()));
+        self.with_space(&oid.space, |space| {
+            space.put_rooms_of(&mut batch, &oid.object);
+            Ok(())
+        })?;
         let ticket = self.store.defer(batch)?;
         let idle = {
             let mut state = self.state.write();

@@ -18,6 +18,7 @@ mod clock;
 mod copying;
 mod core;
 mod documents;
+mod due;
 mod edit;
 mod error;
 mod events;

@@ -286,6 +286,16 @@ impl Space {
         }
     }
 
+    /// Stores the times of rooms of this device alone that hold an object: they moved when it was only in memory,
+    /// and no sealing will store them.
+    pub(crate) fn put_rooms_of(&self, batch: &mut Batch, object: &ObjectId) {
+        for (room, _) in self.view.doors_of(*object) {
+            if let Some(head) = self.heads.get(&room).filter(|_| self.is_local(&room)) {
+                batch.put(record::local_key(&self.tag, &room), record::to_bytes(&head.to_local()));
+            }
+        }
+    }
+
     /// Something other than the content of an object changes: its names.
     pub(crate) fn touch(&mut self, object: &ObjectId, now: i64) {
         if let Some(head) = self.heads.get_mut(object) {

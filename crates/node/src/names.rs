@@ -317,8 +317,13 @@ impl Core {
             let mut back = None;
             for door in shown.doors.iter() {
                 let at = (moved.0.object, *door);
+                // The door that it was moved from may be of an earlier name yet, to which it does not return.
+                let named = |(room, id): &(ObjectId, DoorId)| {
+                    space.view.door_state(*room, *id).is_some_and(|door| door.name == name.as_bytes())
+                };
                 let origin = space.pending.gones.iter().find_map(|(origin, gones)| {
-                    gones.last().filter(|g| g.to == Some(at) && origin.0 == room.object).map(|_| *origin)
+                    let moved = gones.last().is_some_and(|g| g.to == Some(at)) && origin.0 == room.object;
+                    (moved && named(origin)).then_some(*origin)
                 });
                 match origin {
                     Some((room, id)) if space.pending.doors.contains_key(&at) => {

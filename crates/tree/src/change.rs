@@ -213,7 +213,7 @@ impl Tree {
         self.0.reads.lock().given(to.room, to.name);
         if let (Key::Object(oid), Some(who)) = (source, who)
             && self.is_shared_file(oid)
-            && !scratch::is_rotation(from.name, to.name)
+            && scratch::may_set_aside(from.name, to.name)
         {
             let moved = Departure::Moved(to.room, to.name.to_owned());
             self.0.departures.lock().note(who.process, from.room, from.name, oid, moved, Instant::now());

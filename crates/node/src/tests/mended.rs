@@ -97,6 +97,34 @@ fn unsealed_edits_found_at_a_start_are_sealed_and_sent() {
 }
 
 #[test]
+fn an_edit_does_not_overtake_what_was_made_before_it() {
+    let replicas = Replicas::new(2);
+    let (a, root) = (replicas.core(0), replicas.root());
+    let file = write(a, root, "reference", "nothing\n");
+    replicas.exchange();
+    write(a, root, "object", "what it speaks of\n");
+    save(a, &file, "object\n");
+    // Not sealed yet, either of them; and together once they are.
+    let unsealed = |core: &Core| {
+        core.with_space(&replicas.space, |s| Ok((s.pending.births.len(), s.pending.changes.len()))).unwrap()
+    };
+    a.seal_all(false).unwrap();
+    let early = unsealed(a);
+    assert!(early == (1, 1) || early == (0, 0), "{early:?}");
+    while unsealed(a) != (0, 0) {
+        a.seal_all(false).unwrap();
+        assert_ne!(unsealed(a), (1, 0));
+    }
+    // Alone it waits for nothing, whatever else there is on this device only.
+    let scratch = a.locked(|core| core.create(root, ".x.swp", 0o600, true)).unwrap();
+    a.save(&scratch, &Default::default(), NewContent::Bytes(b"scratch".to_vec())).unwrap();
+    a.locked(|core| core.create(root, "open", 0o600, false)).unwrap();
+    save(a, &file, "none\n");
+    a.seal_all(false).unwrap();
+    assert_eq!(unsealed(a), (2, 0));
+}
+
+#[test]
 fn a_change_of_permissions_alone_does_not_move_the_time() {
     let replicas = Replicas::new(2);
     let (a, b, root) = (replicas.core(0), replicas.core(1), replicas.root());
