@@ -97,6 +97,24 @@ fn unsealed_edits_found_at_a_start_are_sealed_and_sent() {
 }
 
 #[test]
+fn what_is_asked_of_a_new_file_does_not_become_what_it_was_born_as() {
+    let replicas = Replicas::new(2);
+    let (a, root) = (replicas.core(0), replicas.root());
+    let file = a.locked(|core| core.create(root, "f", 0o600, false)).unwrap();
+    assert!(a.knows(&file, &Default::default()));
+    save(a, &file, "one\n");
+    assert!(a.knows(&file, &Default::default()));
+    save(a, &file, "two\n");
+    assert!(a.knows(&file, &Default::default()));
+    a.set_attr(&file, Some(0o640), None).unwrap();
+    replicas.exchange();
+    save(a, &file, "two\nthree\n");
+    replicas.exchange();
+    assert_eq!(replicas.tree(1), ["/f = \"two\\nthree\\n\""]);
+    assert_eq!(replicas.tree(0), replicas.tree(1));
+}
+
+#[test]
 fn an_edit_does_not_overtake_what_was_made_before_it() {
     let replicas = Replicas::new(2);
     let (a, root) = (replicas.core(0), replicas.root());
