@@ -284,6 +284,7 @@ impl Core {
         let doc = self.doc(writer, oid)?;
         let Some(made) = doc.set_content(&actor, clock::now_ms(), base, content.clone(), kind)? else {
             let now = doc.heads();
+            self.rewritten(oid)?;
             return Ok(Saved { wrote: base.clone(), now, merged: false });
         };
         let mut batch = Batch::new();
@@ -315,6 +316,7 @@ impl Core {
             self.with_space(&oid.space, |s| Ok(s.heads.get(&oid.object).is_some_and(|h| h.edited)))?;
         let now = if edited { now } else { Version::default() };
         let merged = now != *base && self.doc(writer, oid)?.text().as_bytes() != written;
+        self.rewritten(oid)?;
         Ok(Saved { wrote: base.clone(), now, merged })
     }
 

@@ -171,6 +171,24 @@ impl Core {
         Ok(())
     }
 
+    /// What an object holds was written once more: nothing that anybody else has to know, but whoever asks for the time
+    /// here means this. The caller holds the writer's lock.
+    pub(crate) fn rewritten(&self, oid: &Oid) -> Result<()> {
+        let batch = {
+            let mut state = self.state.write();
+            let space = state.space_mut(&oid.space).ok_or_else(|| no_space(&oid.space))?;
+            let head = space.heads.get_mut(&oid.object).ok_or_else(no_object)?;
+            head.mtime = clock::now_ns();
+            head.ctime = Some(head.mtime);
+            local_batch(space, &oid.object)
+        };
+        if let Some(batch) = batch {
+            self.store.defer(batch)?;
+        }
+        self.emit([crate::api::Event::Attr { oid: *oid, remote: false }]);
+        Ok(())
+    }
+
     /// Somebody reads an object: its time moves as with `relatime`, and is stored with the next change.
     pub(crate) fn was_read(&self, oid: &Oid) {
         let now = clock::now_ns();

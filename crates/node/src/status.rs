@@ -63,10 +63,11 @@ impl Core {
 
     fn unshared(&self, state: &State) -> Vec<(String, &'static str)> {
         // Rooms first: much may depend on them, and they are few.
-        let (rooms, files): (Vec<_>, Vec<_>) = local_things(state).partition(|(_, kind)| *kind == Type::Room);
-        let things = rooms.into_iter().chain(files);
-        let paths = things.filter_map(|(oid, _)| crate::read::path(state, self.root(), &oid));
-        paths.take(UNSHARED).map(|path| (path.clone(), crate::policy::why_local(&path))).collect()
+        let path = |oid| crate::read::path(state, self.root(), &oid);
+        let things = local_things(state).filter_map(|(oid, kind)| Some((kind != Type::Room, path(oid)?)));
+        let things: std::collections::BTreeSet<(bool, String)> = things.collect();
+        let paths = things.into_iter().map(|(_, path)| path).take(UNSHARED);
+        paths.map(|path| (path.clone(), crate::policy::why_local(&path))).collect()
     }
 
     fn space_status(&self, state: &State, space: &crate::state::Space) -> SpaceStatus {

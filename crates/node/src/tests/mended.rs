@@ -156,6 +156,49 @@ fn a_change_of_permissions_alone_does_not_move_the_time() {
     assert_eq!((seen.perm, seen.mtime), (0o600, then));
 }
 
+#[test]
+fn what_is_written_once_more_is_new_here_and_nothing_to_a_friend() {
+    let mut replicas = Replicas::new(2);
+    let root = replicas.root();
+    let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    for (name, bytes) in [("text", &b"words\n"[..]), ("blob", &b"\0\xff"[..])] {
+        let file = replicas.core(0).locked(|core| core.create(root, name, 0o644, false)).unwrap();
+        let save = |replicas: &Replicas| {
+            let (version, _) = replicas.core(0).read(&file).unwrap();
+            replicas.core(0).save(&file, &version, NewContent::Bytes(bytes.to_vec())).unwrap()
+        };
+        save(&replicas);
+        replicas.core(0).set_attr(&file, None, Some(then)).unwrap();
+        replicas.exchange();
+        save(&replicas);
+        assert_eq!(replicas.carry(0, 1, usize::MAX), 0, "{name}");
+        let now = replicas.core(0).attr(&file).unwrap();
+        assert!(now.mtime > then && now.ctime == now.mtime, "{name}");
+        replicas.restart(0);
+        assert_eq!(replicas.core(0).attr(&file).unwrap().mtime, now.mtime);
+        assert_eq!(replicas.core(1).attr(&file).unwrap().mtime, then);
+    }
+}
+
+#[test]
+fn several_edits_of_one_entry_are_no_disagreement() {
+    let replicas = Replicas::new(2);
+    let (a, b, root) = (replicas.core(0), replicas.core(1), replicas.root());
+    let file = write(a, root, "f", "one two three\n");
+    replicas.exchange();
+    for text in ["one zwei three\n", "one deux three\n", "one dos three\n"] {
+        save(a, &file, text);
+    }
+    replicas.exchange();
+    assert_eq!(text(b, &file), "one dos three\n");
+    assert!(b.status().overlaps.is_empty());
+    save(a, &file, "one duo three\n");
+    save(a, &file, "one deka three\n");
+    save(b, &file, "one dva three\n");
+    replicas.exchange();
+    assert!(!b.status().overlaps.is_empty(), "this is one");
+}
+
 // An entry by a key that nobody knows.
 fn forged(replicas: &Replicas, kind: EntryKind, lamport: u64, body: &[u8]) -> Entry {
     let key = DeviceKey::from_seed([9; 32]);
