@@ -1,5 +1,5 @@
 //! git and cargo on the mount: a repository in a shared room is its owner's, survives what a disk's would, and friends who
-//! want to share one push to a bare one.
+//! want to share one push to a bare one. `CHORUS_REPOSITORY=N`: with N files; `CHORUS_TORTURE=N`: N rounds of `kill -9`.
 
 use harness::{Pair, Person, must, sample, shell, text, wait_until};
 use std::fs::{self, File};
