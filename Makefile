@@ -11,7 +11,7 @@ help:
 	@echo "make test        everything CI runs"
 	@echo "make demo        two nodes on this machine, edits apart, the merged file"
 	@echo "make bench       measure, beside bindfs, sshfs and the disk below"
-	@echo "make torture     kill -9 (ROUNDS=50) and a node that is halted, long"
+	@echo "make torture     kill -9 (ROUNDS=50), a node that is halted, a repository of FILES=4000; long"
 	@echo "make posix       file system test suites on a mount, long (FSX=100000 operations)"
 	@echo "make advisories  known holes in dependencies (needs the network)"
 	@echo "make clean-mounts  remove mounts that a killed node left behind"
@@ -67,8 +67,10 @@ bench:
 	target/release/bench
 
 ROUNDS ?= 50
+FILES ?= 4000
 torture: build
-	CHORUS_TORTURE=$(ROUNDS) $(CARGO) test -p chorus-tests --locked $(AS_ROOT) --test crash --test hygiene -- --test-threads=1 --nocapture
+	CHORUS_TORTURE=$(ROUNDS) CHORUS_REPOSITORY=$(FILES) $(CARGO) test -p chorus-tests --locked $(AS_ROOT) \
+		--test crash --test hygiene --test repositories -- --test-threads=1 --nocapture
 
 # What others wrote to try file systems with; needs root.
 FSX ?= 100000

@@ -321,6 +321,26 @@ fn scratch_is_local_and_a_rotated_log_is_not() {
 }
 
 #[test]
+fn one_process_that_writes_a_file_anew_by_a_temporary_has_one_file() {
+    let house = House::new();
+    // Each time from what is there, sealed in between or not, and under the same temporary name or another.
+    let body = "for n in range(60):\n\
+        \x20   t = open('f').read() if n else ''\n\
+        \x20   tmp = 'f.lock' if n % 3 else 'new'\n\
+        \x20   with open(tmp, 'x') as f: f.write(t + '%d\\n' % n)\n\
+        \x20   os.rename(tmp, 'f')\n\
+        \x20   assert os.listdir('.') == ['f'], os.listdir('.')\n\
+        \x20   time.sleep(n % 7 * 0.02)";
+    house.sh(&python(body));
+    assert_eq!(house.text("f"), (0..60).map(|n| format!("{n}\n")).collect::<String>());
+    assert!(!house.node.attr(house.oid("f")).unwrap().local);
+    // What is moved away under a name that has nothing to do with it is not its backup.
+    house.sh(&python("os.rename('f','done'); open('f','w').write('next\\n')").replace("wait()\n", ""));
+    assert!(house.text("done").ends_with("59\n") && house.text("f") == "next\n");
+    assert!(!house.node.attr(house.oid("done")).unwrap().local);
+}
+
+#[test]
 fn names_changed_beside_the_mount_are_seen_at_once() {
     let house = House::new();
     house.sh("mkdir d; echo x > d/f; ls -l d; cat d/f");

@@ -1,10 +1,11 @@
 //! A database in a shared room: whole on both sides whatever is written where and when.
 
 use harness::editor::Script;
-use harness::{Pair, must, wait_until};
+use harness::{Pair, must, text, wait_until};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn sql(file: &Path, statements: &str) -> String {
     must(Command::new("sqlite3").arg("-cmd").arg(".timeout 20000").arg(file).arg(statements))
@@ -115,5 +116,44 @@ fn an_open_database_is_not_replaced_by_a_friends() {
         }
         counts.sort();
         assert_eq!(counts, ["3", "5"]);
+    }
+}
+
+#[test]
+fn a_database_outlives_a_crash_while_a_friend_works_beside_it() {
+    let mut pair = Pair::new();
+    for mode in ["delete", "wal"] {
+        let (file, told) = (pair.mine(&format!("{mode}.db")), pair.aside(mode));
+        sql(&file, &format!("pragma journal_mode={mode}; create table t(n integer primary key, filler);"));
+        let insert = "for n in $(seq 2000); do sqlite3 -cmd '.timeout 2000' -cmd 'pragma synchronous=extra' \"$0\" \
+            'insert into t(filler) values(hex(randomblob(300)))' && head -c 1 \"$0\" && echo $n >> \"$1\"; done";
+        let mut bash = Command::new("bash");
+        bash.args(["-c", insert]).args([&file, &told]).stdout(Stdio::null()).stderr(Stdio::null());
+        let (done, beside) = (AtomicBool::new(false), pair.theirs(""));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0.. {
+                    if done.load(Ordering::SeqCst) {
+                        break;
+                    }
+                    fs::write(beside.join(format!("{mode}{}", n % 20)), format!("{n}\n").repeat(n % 300))
+                        .unwrap();
+                }
+            });
+            let mut writer = bash.spawn().unwrap();
+            wait_until("some is written", || text(&told).lines().count() > 20);
+            pair.ann.kill();
+            let _ = writer.kill();
+            writer.wait().unwrap();
+            done.store(true, Ordering::SeqCst);
+        });
+        let told = text(&told).lines().count();
+        pair.ann.up();
+        assert_eq!(sql(&file, "pragma integrity_check"), "ok", "{mode}");
+        let kept = rows(&file);
+        assert!(kept.parse::<usize>().unwrap() >= told, "{mode}: {told} were told, {kept} kept");
+        let theirs = pair.theirs(&format!("{mode}.db"));
+        wait_until("bob has all rows", || rows(&theirs) == kept);
+        assert_eq!(sql(&theirs, "pragma integrity_check"), "ok", "{mode}");
     }
 }

@@ -3,6 +3,9 @@
 use crate::error::Error;
 use crate::limit;
 
+/// What git calls a repository, and a file that says where one is: by this name programs find commands to run.
+pub const REPOSITORY: &str = ".git";
+
 /// Whether a character changes how the text around it is shown or is no text at all: controls,
 /// bidirectional marks, line and paragraph separators, zero-width and byte-order marks.
 pub fn is_deceptive(c: char) -> bool {
@@ -78,6 +81,13 @@ pub fn shown(name: &[u8]) -> String {
     out
 }
 
+/// How a name is shown that is valid and must not be had: its first byte escaped.
+pub fn disguised(name: &str) -> String {
+    let Some(first) = name.chars().next() else { return shown(b"") };
+    let rest = &name[first.len_utf8()..];
+    format!("{}{rest}", first.to_string().bytes().map(|b| format!("%{b:02x}")).collect::<String>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +107,7 @@ mod tests {
         assert_eq!(shown(b"\x1b[31m"), "%1b[31m");
         assert_eq!(shown("x\u{202e}txt.exe".as_bytes()), "x%e2%80%aetxt.exe");
         assert_eq!(shown(b"\xff"), "%ff");
+        assert_eq!(disguised(REPOSITORY), "%2egit");
     }
 
     proptest! {

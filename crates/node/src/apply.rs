@@ -282,8 +282,7 @@ impl Core {
             return Ok(());
         }
         let foreign = header.log != self.log() && !writer_replaying && doc.kind() == Type::Text;
-        let overlaps: Vec<_> =
-            if foreign { changes.iter().map(|c| doc.overlaps(c, &before)).collect() } else { Vec::new() };
+        let overlaps = if foreign { doc.overlaps(changes, &before) } else { Vec::new() };
         let explicit = doc.meta().mtime.filter(|now| was != Some(*now));
         let room = doc.kind() == Type::Room;
         let doors: Vec<_> = if room {

@@ -190,19 +190,19 @@ impl<'a> Copying<'a> {
         let Some(stamp) = self.seen.stamps.get(object) else { return Ok(()) };
         let source = Oid { space: self.from, object: *object };
         let link = stamp.kind == object::Type::Link;
-        let known = self.copies.get(object).filter(|(copy, _)| self.suits(copy, &source, stamp)).cloned();
+        let stays = self.core.with_space(&to.space, |space| Ok(space.stays(&to.object, name)))?;
+        let suits = |at: &Oid| self.suits(at, &source, stamp, stamp.local || stays);
+        let known = self.copies.get(object).filter(|(copy, _)| suits(copy)).cloned();
         let there = self.core.lookup(to, name).ok();
         let (copy, copied) = match (known, there.map(|t| t.target)) {
             (Some(known), Some(Leads::Object(at))) if at == known.0 => known,
-            (None, Some(Leads::Object(at))) if self.is_unclaimed(&at) && self.suits(&at, &source, stamp) => {
-                (at, None)
-            }
+            (None, Some(Leads::Object(at))) if self.is_unclaimed(&at) && suits(&at) => (at, None),
             (known, there) => {
                 if there.is_some() {
                     self.remove(to, name)?;
                 }
                 // The removed name may have been the copy's last.
-                match known.filter(|(copy, _)| !stamp.local && self.suits(copy, &source, stamp)) {
+                match known.filter(|(copy, _)| (stays || !stamp.local) && suits(copy)) {
                     Some(known) => {
                         self.core.locked(|core| core.link(known.0, *to, name))?;
                         known
@@ -234,7 +234,7 @@ impl<'a> Copying<'a> {
     }
 
     // Whether an object can be the copy: it is there, and of the same nature.
-    fn suits(&self, at: &Oid, source: &Oid, stamp: &Stamp) -> bool {
+    fn suits(&self, at: &Oid, source: &Oid, stamp: &Stamp, local: bool) -> bool {
         let Ok(attr) = self.core.attr(at) else { return false };
         let kind = crate::read::what(stamp.kind);
         match (attr.what, kind) {
@@ -242,7 +242,7 @@ impl<'a> Copying<'a> {
                 matches!((self.core.read_link(at), self.core.read_link(source)), (Ok(a), Ok(b)) if a == b)
             }
             (What::Link | What::Room, _) | (_, What::Link) => false,
-            _ => attr.local == stamp.local,
+            _ => attr.local == local,
         }
     }
 

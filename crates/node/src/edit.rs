@@ -83,7 +83,7 @@ impl Core {
         content: Incoming,
     ) -> Result<Saved> {
         if let Some(newborn) = self.check_writable(oid)? {
-            return self.save_newborn(oid, newborn, content);
+            return self.save_newborn(writer, oid, newborn, content);
         }
         let Some(kind) = self.kind_to_save(oid)? else {
             // Its last name was removed here while it was open: what is written goes with it.
@@ -168,7 +168,13 @@ impl Core {
         })
     }
 
-    fn save_newborn(&self, oid: &Oid, mut newborn: Newborn, content: Incoming) -> Result<Saved> {
+    fn save_newborn(
+        &self,
+        writer: &mut Writer,
+        oid: &Oid,
+        mut newborn: Newborn,
+        content: Incoming,
+    ) -> Result<Saved> {
         let name = self.with_space(&oid.space, |space| {
             let doors = space.view.doors_of(oid.object);
             let door = doors.first().and_then(|(room, id)| space.view.door_state(*room, *id));
@@ -188,7 +194,7 @@ impl Core {
             Incoming::Bytes(bytes) => newborn.bulk = Some(blob::keep_bytes(&self.store, &bytes)?),
             Incoming::Bulk(bulk) => newborn.bulk = Some(bulk),
         }
-        let ticket = self.keep_newborn(oid, newborn, Times::Now)?;
+        let ticket = self.keep_newborn(writer, oid, newborn, Times::Now)?;
         self.rendered.lock().forget(oid);
         // What the journal of a moment ago names goes only once that journal cannot come back.
         self.discard(ticket, old_bulk);
@@ -196,7 +202,15 @@ impl Core {
     }
 
     // Stores a newborn as it now is; from its first storing on it is anything to others too.
-    fn keep_newborn(&self, oid: &Oid, mut newborn: Newborn, times: Times) -> Result<Ticket> {
+    fn keep_newborn(
+        &self,
+        writer: &mut Writer,
+        oid: &Oid,
+        mut newborn: Newborn,
+        times: Times,
+    ) -> Result<Ticket> {
+        // Who asked what it had been would build on a birth that never was.
+        writer.docs.pop(oid);
         let mut batch = Batch::new();
         newborn.open = false;
         newborn.stored = true;
@@ -216,6 +230,10 @@ impl Core {
             head.mtime = mtime;
         }
         batch.put(record::local_key(&oid.space.tag(), &oid.object), record::to_bytes(&head.to_local()));
+        self.with_space(&oid.space, |space| {
+            space.put_rooms_of(&mut batch, &oid.object);
+            Ok(())
+        })?;
         let ticket = self.store.defer(batch)?;
         let idle = {
             let mut state = self.state.write();
@@ -238,9 +256,11 @@ impl Core {
 
     /// A newborn whose maker closed it without saving is an empty file.
     pub(crate) fn settle(&self, oid: &Oid) -> Result<()> {
-        let _writer = self.writer.lock();
+        let mut writer = self.writer.lock();
         match self.check_writable(oid)? {
-            Some(newborn) if newborn.open => self.keep_newborn(oid, newborn, Times::Stay).map(drop),
+            Some(newborn) if newborn.open => {
+                self.keep_newborn(&mut writer, oid, newborn, Times::Stay).map(drop)
+            }
             _ => Ok(()),
         }
     }
@@ -264,6 +284,7 @@ impl Core {
         let doc = self.doc(writer, oid)?;
         let Some(made) = doc.set_content(&actor, clock::now_ms(), base, content.clone(), kind)? else {
             let now = doc.heads();
+            self.rewritten(oid)?;
             return Ok(Saved { wrote: base.clone(), now, merged: false });
         };
         let mut batch = Batch::new();
@@ -295,6 +316,7 @@ impl Core {
             self.with_space(&oid.space, |s| Ok(s.heads.get(&oid.object).is_some_and(|h| h.edited)))?;
         let now = if edited { now } else { Version::default() };
         let merged = now != *base && self.doc(writer, oid)?.text().as_bytes() != written;
+        self.rewritten(oid)?;
         Ok(Saved { wrote: base.clone(), now, merged })
     }
 
@@ -394,13 +416,14 @@ impl Core {
         let mut writer = self.writer.lock();
         let oid = &self.now_at(*oid);
         let newborn = self.check_writable(oid)?;
-        if let Some(mut newborn) = newborn.filter(|n| n.birth.kind != Type::Room) {
+        if let Some(mut newborn) = newborn.filter(|n| n.birth.kind != Type::Room || n.local) {
             edit_newborn(&mut newborn.birth.meta, &edit)?;
             if newborn.stored {
                 let shown = self.with_space(&oid.space, |s| Ok(s.heads.get(&oid.object).map(|h| h.mtime)))?;
                 let times = edit.mtime.or(shown).map_or(Times::Now, Times::Set);
-                return self.keep_newborn(oid, newborn, times).map(drop);
+                return self.keep_newborn(&mut writer, oid, newborn, times).map(drop);
             }
+            writer.docs.pop(oid);
             let mut state = self.state.write();
             if let Some(space) = state.space_mut(&oid.space) {
                 if let Some(head) = space.heads.get_mut(&oid.object) {

@@ -8,6 +8,7 @@
 //! Nothing but this crate writes state, and here only the holder of the writer's lock does. Readers
 //! look at what is published and never wait for it. No thread waits for a friend while it holds a lock.
 
+mod alone;
 mod api;
 mod apply;
 mod blob;
@@ -17,6 +18,7 @@ mod clock;
 mod copying;
 mod core;
 mod documents;
+mod due;
 mod edit;
 mod error;
 mod events;

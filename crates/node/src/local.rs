@@ -171,6 +171,24 @@ impl Core {
         Ok(())
     }
 
+    /// What an object holds was written once more: nothing that anybody else has to know, but whoever asks for the time
+    /// here means this. The caller holds the writer's lock.
+    pub(crate) fn rewritten(&self, oid: &Oid) -> Result<()> {
+        let batch = {
+            let mut state = self.state.write();
+            let space = state.space_mut(&oid.space).ok_or_else(|| no_space(&oid.space))?;
+            let head = space.heads.get_mut(&oid.object).ok_or_else(no_object)?;
+            head.mtime = clock::now_ns();
+            head.ctime = Some(head.mtime);
+            local_batch(space, &oid.object)
+        };
+        if let Some(batch) = batch {
+            self.store.defer(batch)?;
+        }
+        self.emit([crate::api::Event::Attr { oid: *oid, remote: false }]);
+        Ok(())
+    }
+
     /// Somebody reads an object: its time moves as with `relatime`, and is stored with the next change.
     pub(crate) fn was_read(&self, oid: &Oid) {
         let now = clock::now_ns();
@@ -202,17 +220,23 @@ impl Core {
             Special::Char(device) => (2, device),
             Special::Block(device) => (3, device),
         };
-        let batch = {
+        {
             let mut state = self.state.write();
             let space = state.space_mut(&oid.space).ok_or_else(|| no_space(&oid.space))?;
             let head = space.heads.get_mut(&oid.object).ok_or_else(no_object)?;
             head.own.get_or_insert_default().node = Some(NodeRecord { kind, device });
-            local_batch(space, &oid.object)
-        };
+        }
+        self.keep_local(&oid)?;
+        Ok(oid)
+    }
+
+    /// Stores what this device knows of an object, its times too, which nothing else will store of what is never sealed.
+    pub(crate) fn keep_local(&self, oid: &Oid) -> Result<()> {
+        let batch = self.with_space(&oid.space, |space| Ok(local_batch(space, &oid.object)))?;
         if let Some(batch) = batch {
             self.store.defer(batch)?;
         }
-        Ok(oid)
+        Ok(())
     }
 
     /// The attributes that are not the users' own.
@@ -277,6 +301,16 @@ impl Space {
             let mut head = Head::new(Type::Room, device, self.since);
             head.atime = Some(self.since);
             self.heads.insert(*object, head);
+        }
+    }
+
+    /// Stores the times of rooms of this device alone that hold an object: they moved when it was only in memory,
+    /// and no sealing will store them.
+    pub(crate) fn put_rooms_of(&self, batch: &mut Batch, object: &ObjectId) {
+        for (room, _) in self.view.doors_of(*object) {
+            if let Some(head) = self.heads.get(&room).filter(|_| self.is_local(&room)) {
+                batch.put(record::local_key(&self.tag, &room), record::to_bytes(&head.to_local()));
+            }
         }
     }
 

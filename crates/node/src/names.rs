@@ -23,7 +23,9 @@ impl Core {
     pub(crate) fn mkdir(&self, room: Oid, name: &str) -> Result<Oid> {
         let n =
             self.with_space(&room.space, |space| Ok(space.view.next_room_n(room.object, name.as_bytes())))?;
-        let id = ObjectId::of_room(&room.object, name.as_bytes(), n);
+        // Rooms of one name are one room; one of this device alone is nobody else's.
+        let stays = self.with_space(&room.space, |space| Ok(space.stays(&room.object, name)))?;
+        let id = if stays { new_object()? } else { ObjectId::of_room(&room.object, name.as_bytes(), n) };
         let birth = Birth { id, kind: Type::Room, meta: Meta::default(), content: Content::Empty };
         self.give_birth(room, name, birth, false, false)
     }
@@ -47,14 +49,19 @@ impl Core {
         local: bool,
     ) -> Result<Oid> {
         let id = birth.id;
-        let newborn = Newborn { birth, bulk: None, local, open, stored: false };
-        let steps = self.with_space(&room.space, |space| {
+        let (steps, local) = self.with_space(&room.space, |space| {
             free_name(space, &room.object, name)?;
+            let local = local || space.stays(&room.object, name);
+            let newborn = Newborn { birth, bulk: None, local, open, stored: false };
             let add = self.add_door(space, room.object, name, place_of(id), DoorKind::Place, local)?;
-            self.settled(space, &[room.object], vec![Step::Born(newborn), add])
+            Ok((self.settled(space, &[room.object], vec![Step::Born(newborn), add])?, local))
         })?;
         self.perform(&room.space, steps)?;
-        Ok(Oid { space: room.space, object: id })
+        let oid = Oid { space: room.space, object: id };
+        if local && !open {
+            self.keep_local(&oid)?;
+        }
+        Ok(oid)
     }
 
     /// Puts another door to an object.
@@ -68,6 +75,7 @@ impl Core {
             if space.is_room(&oid.object) {
                 return Err(Error::refused(Kind::Denied, "a room has one place; make a symlink to it"));
             }
+            space.may_be_linked(oid.object, (room.object, name))?;
             let mut steps = Vec::new();
             for (in_room, door) in space.view.doors_of(oid.object) {
                 // A file that shows only because it returned gets a door that holds it where it is.
@@ -79,7 +87,7 @@ impl Core {
                     steps.extend(self.hand_over(space, in_room, shown, in_room, &name, (kind, false))?);
                 }
             }
-            let local = space.is_special(&oid.object);
+            let local = space.is_special(&oid.object) || space.stays(&room.object, name);
             let target = place_of(oid.object);
             steps.push(self.add_door(space, room.object, name, target, DoorKind::Place, local)?);
             self.settled(space, &[room.object], steps)
@@ -148,6 +156,7 @@ impl Core {
             if from == to && old == new {
                 return Ok(Vec::new());
             }
+            space.same_side((from.object, old), (to.object, new))?;
             let mut steps = Vec::new();
             if is_room_here(space, &source) {
                 check_no_cycle(space, &source, to.object)?;
@@ -183,6 +192,7 @@ impl Core {
             if one.target == other.target {
                 return Ok(Vec::new());
             }
+            space.same_side((from.object, old), (to.object, new))?;
             for (moving, into) in [(&one, to.object), (&other, from.object)] {
                 if is_room_here(space, moving) {
                     check_no_cycle(space, moving, into)?;
@@ -213,7 +223,7 @@ impl Core {
         let special = here(&source.target).is_some_and(|object| space.is_special(&object));
         let newborn = here(&source.target).and_then(|object| space.pending.births.get(&object));
         let newborn = newborn.filter(|newborn| newborn.local);
-        let local = special || newborn.is_some() && is_scratch(new);
+        let local = special || newborn.is_some() && is_scratch(new) || space.stays(&to, new);
         if let Some(newborn) = newborn.filter(|_| !local) {
             steps.push(Step::Born(Newborn { local: false, ..newborn.clone() }));
         }
@@ -248,7 +258,9 @@ impl Core {
     // with a change of names in them, or they may go elsewhere under the hands of whoever makes it.
     fn settled(&self, space: &Space, rooms: &[ObjectId], mut steps: Vec<Step>) -> Result<Vec<Step>> {
         let mut done = std::collections::BTreeSet::new();
-        for unsettled in rooms.iter().flat_map(|room| space.view.unsettled(*room)) {
+        // What happens in a room of this device alone concerns nobody.
+        let rooms = rooms.iter().filter(|room| !space.is_local(room));
+        for unsettled in rooms.flat_map(|room| space.view.unsettled(*room)) {
             if !done.insert(unsettled.room) {
                 continue;
             }
@@ -305,8 +317,13 @@ impl Core {
             let mut back = None;
             for door in shown.doors.iter() {
                 let at = (moved.0.object, *door);
+                // The door that it was moved from may be of an earlier name yet, to which it does not return.
+                let named = |(room, id): &(ObjectId, DoorId)| {
+                    space.view.door_state(*room, *id).is_some_and(|door| door.name == name.as_bytes())
+                };
                 let origin = space.pending.gones.iter().find_map(|(origin, gones)| {
-                    gones.last().filter(|g| g.to == Some(at) && origin.0 == room.object).map(|_| *origin)
+                    let moved = gones.last().is_some_and(|g| g.to == Some(at)) && origin.0 == room.object;
+                    (moved && named(origin)).then_some(*origin)
                 });
                 match origin {
                     Some((room, id)) if space.pending.doors.contains_key(&at) => {

@@ -184,7 +184,10 @@ impl Core {
             name: space.name,
             is_home: space.home,
             placing: space.unplaced,
-            view: View::new(space.id.root()),
+            view: match space.home {
+                true => View::new(space.id.root()),
+                false => View::guarding(space.id.root(), base::name::REPOSITORY),
+            },
             heads: HashMap::new(),
             membership,
             epochs: BTreeMap::new(),
@@ -287,13 +290,10 @@ impl Core {
         let Some(space) = state.spaces.get_mut(tag) else { return Ok(()) };
         for (_, value) in births {
             let pending: PendingBirth = record::from_bytes(&value, "pending birth")?;
-            let newborn = Newborn {
-                birth: object::Birth::from_bytes(&pending.birth)?,
-                bulk: pending.bulk,
-                local: pending.local,
-                open: false,
-                stored: true,
-            };
+            let mut birth = object::Birth::from_bytes(&pending.birth)?;
+            birth.meta = pending.room.unwrap_or(birth.meta);
+            let newborn =
+                Newborn { birth, bulk: pending.bulk, local: pending.local, open: false, stored: true };
             let id = newborn.birth.id;
             let mut head = newborn_head(&newborn, self.device);
             let oid = base::Oid { space: space.id, object: id };
@@ -310,7 +310,10 @@ impl Core {
         for (key, value) in doors {
             let (room, id) = door_ids(&key)?;
             let pending: PendingDoor = record::from_bytes(&value, "pending door")?;
-            space.view.door(room, id, door_of(pending.door), &mut delta);
+            match pending.local {
+                true => space.view.own_door(room, id, door_of(pending.door), &mut delta),
+                false => space.view.door(room, id, door_of(pending.door), &mut delta),
+            }
             space.pending.doors.insert((room, id), PendingAdd { local: pending.local });
         }
         for (key, value) in gones {

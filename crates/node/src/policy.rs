@@ -48,10 +48,17 @@ fn is_swap(name: &str) -> bool {
         && matches!(bytes[bytes.len() - 1], b'a'..=b'p')
 }
 
+/// Whether this name says that a repository of git is here, or where one is. In a shared space it stays on this device.
+pub(crate) fn is_repository(name: &str) -> bool {
+    name == base::name::REPOSITORY
+}
+
 /// Why a file is never sent, by its path.
 pub(crate) fn why_local(path: &str) -> &'static str {
     let name = path.rsplit('/').next().unwrap_or(path);
-    if ["-journal", "-wal", "-shm"].iter().any(|end| name.ends_with(end)) {
+    if is_repository(name) {
+        "a git repository of this device alone: not backed up"
+    } else if ["-journal", "-wal", "-shm"].iter().any(|end| name.ends_with(end)) {
         "belongs to a database that is open on this device"
     } else if name.ends_with(".lock") {
         "a lock of git"

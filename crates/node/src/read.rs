@@ -289,15 +289,14 @@ impl Core {
 
     /// A user's extended attribute.
     pub(crate) fn xattrs(&self, oid: &Oid) -> Result<std::collections::BTreeMap<String, Vec<u8>>> {
-        let head =
-            self.with_space(&oid.space, |s| Ok(s.heads.get(&oid.object).map(|h| (h.edited, h.kind))))?;
+        let head = self.with_space(&oid.space, |s| Ok(s.heads.get(&oid.object).map(|h| h.edited)))?;
         let newborn =
             self.with_space(&oid.space, |s| Ok(s.pending.births.get(&oid.object).map(|n| n.birth.clone())))?;
         match (newborn, head) {
-            (Some(birth), _) if birth.kind != Type::Room => Ok(birth.meta.shown().xattrs),
+            (Some(birth), Some(false)) => Ok(birth.meta.shown().xattrs),
             (_, None) => Ok(Default::default()),
-            (_, Some((true, _))) => Ok(self.open_doc(oid)?.meta().xattrs),
-            (_, Some((false, _))) => match read_image(&self.store, &oid.space.tag(), &oid.object)? {
+            (_, Some(true)) => Ok(self.open_doc(oid)?.meta().xattrs),
+            (_, Some(false)) => match read_image(&self.store, &oid.space.tag(), &oid.object)? {
                 Some(Image::Birth(birth)) => Ok(birth.meta.shown().xattrs),
                 _ => Ok(Default::default()),
             },

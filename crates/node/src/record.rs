@@ -273,6 +273,9 @@ pub(crate) struct PendingBirth {
     /// The bulk file that holds the content, and its size in bytes.
     #[n(2)]
     pub(crate) bulk: Option<Bulk>,
+    /// What is set on a room that is never sent: one that travels is born without.
+    #[n(3)]
+    pub(crate) room: Option<object::Meta>,
 }
 
 /// A bulk file.

@@ -9,16 +9,17 @@ use crate::blob;
 use crate::clock;
 use crate::core::{Core, Writer, no_space};
 use crate::documents::{put_birth, put_changes};
+use crate::due::{Due, due_doors};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::home::random_bytes;
 use crate::link::ToLink;
 use crate::record::{self, EntryRecord, PendingChange};
 use crate::state::{Space, State};
-use crate::steps::{born_of, door_record, here, newborn_head};
+use crate::steps::{born_of, door_record, newborn_head};
 use base::{Entry, EntryKind, EpochId, Hash, Header, Kind, ObjectId, Oid, Run, SpaceId, SpaceTag, limit};
 use crypto::EpochSecret;
-use object::{Body, Change, Content, DoorOp, Item, Target, Type};
+use object::{Body, Change, Content, DoorOp, Item, Type};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use store::{Batch, Ticket};
@@ -26,21 +27,10 @@ use store::{Batch, Ticket};
 /// How long births and door operations gather.
 pub(crate) const GATHER: Duration = Duration::from_millis(100);
 
-/// Doors in one entry; more follow in the next.
-const SLICE: usize = 8192;
-
 /// An entry that was made and stored, and is told once it is durable.
 pub(crate) struct Fresh {
     pub(crate) entry: Entry,
     pub(crate) tag: SpaceTag,
-}
-
-// What is about to be sealed.
-#[derive(Default)]
-struct Due {
-    births: Vec<ObjectId>,
-    doors: bool,
-    changes: Vec<u64>,
 }
 
 impl Core {
@@ -102,30 +92,6 @@ impl Core {
             self.tell_link(ToLink::Fresh(fresh));
         }
         failed.map_or(Ok(next), Err)
-    }
-
-    fn due(&self, tag: &SpaceTag, now: bool) -> (Option<Due>, Duration) {
-        let state = self.state.read();
-        let idle = Duration::from_secs(5);
-        let Some(space) = state.spaces.get(tag).filter(|s| s.writable()) else { return (None, idle) };
-        let pending = &space.pending;
-        let waited = pending.since.map(|since| since.elapsed());
-        let ripe = now || waited.is_some_and(|w| w >= GATHER);
-        let next = waited.map_or(idle, |w| GATHER.saturating_sub(w).max(Duration::from_millis(1)));
-        let mut due = Due::default();
-        for (n, object) in &pending.changes {
-            let gathers = space.is_room(object) || pending.births.contains_key(object);
-            if !gathers || ripe {
-                due.changes.push(*n);
-            }
-        }
-        if ripe {
-            due.births =
-                pending.births.values().filter(|n| !n.open && !n.local).map(|n| n.birth.id).collect();
-            due.doors = true;
-        }
-        let nothing = due.changes.is_empty() && due.births.is_empty() && !due.doors;
-        (if nothing { None } else { Some(due) }, next)
     }
 
     // Large newborns are cut before the writer's lock is taken.
@@ -537,36 +503,6 @@ struct RoomChange {
     change: Vec<u8>,
     head: Head,
     doors: Vec<(base::DoorId, object::Door)>,
-}
-
-type DueDoor = (base::DoorId, object::Door, Vec<object::Gone>, bool);
-
-// The door operations that may travel now, by room, and whether there are more: not those of this device alone, and not those to
-// newborns that must still wait.
-fn due_doors(space: &Space) -> (BTreeMap<ObjectId, Vec<DueDoor>>, bool) {
-    let waits =
-        |target: &Target| here(target).is_some_and(|object| space.pending.births.contains_key(&object));
-    // New doors before those passed over in their favour: half a move hides nothing.
-    let adds = space.pending.doors.iter().filter(|(_, add)| !add.local).map(|(key, _)| *key);
-    let gones = space.pending.gones.keys().filter(|key| !space.pending.doors.contains_key(*key)).copied();
-    let keys = adds.chain(gones);
-    let mut count = 0;
-    let mut rooms: BTreeMap<ObjectId, Vec<DueDoor>> = BTreeMap::new();
-    for (room, id) in keys {
-        let Some(door) = space.view.door_state(room, id) else { continue };
-        // A room that is itself still waiting cannot have changes yet.
-        if waits(&door.target) || space.pending.births.contains_key(&room) {
-            continue;
-        }
-        count += 1;
-        if count > SLICE {
-            return (rooms, true);
-        }
-        let added = space.pending.doors.contains_key(&(room, id));
-        let gones = space.pending.gones.get(&(room, id)).cloned().unwrap_or_default();
-        rooms.entry(room).or_default().push((id, door.clone(), gones, added));
-    }
-    (rooms, false)
 }
 
 fn next_lamport(space: &Space) -> u64 {

@@ -13,7 +13,7 @@ use object::{Item, Type};
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
-/// Files that are named among those that are never sent.
+/// Files and rooms that are named among those that are never sent.
 const UNSHARED: usize = 32;
 
 /// How a friend's device stands.
@@ -49,11 +49,7 @@ impl Core {
             spaces,
             offers: offers.collect(),
             listening: self.addresses(),
-            local_files: state
-                .spaces
-                .values()
-                .map(|s| s.pending.births.values().filter(|n| n.local).count() as u64)
-                .sum(),
+            local_files: local_things(&state).count() as u64,
             unshared: self.unshared(&state),
             overlaps: state
                 .overlaps
@@ -66,12 +62,12 @@ impl Core {
     }
 
     fn unshared(&self, state: &State) -> Vec<(String, &'static str)> {
-        let local = state.spaces.values().flat_map(|space| {
-            let births = space.pending.births.values().filter(|newborn| newborn.local);
-            births.map(|newborn| Oid { space: space.id, object: newborn.birth.id })
-        });
-        let paths = local.filter_map(|oid| crate::read::path(state, self.root(), &oid));
-        paths.take(UNSHARED).map(|path| (path.clone(), crate::policy::why_local(&path))).collect()
+        // Rooms first: much may depend on them, and they are few.
+        let path = |oid| crate::read::path(state, self.root(), &oid);
+        let things = local_things(state).filter_map(|(oid, kind)| Some((kind != Type::Room, path(oid)?)));
+        let things: std::collections::BTreeSet<(bool, String)> = things.collect();
+        let paths = things.into_iter().map(|(_, path)| path).take(UNSHARED);
+        paths.map(|path| (path.clone(), crate::policy::why_local(&path))).collect()
     }
 
     fn space_status(&self, state: &State, space: &crate::state::Space) -> SpaceStatus {
@@ -239,6 +235,16 @@ impl Core {
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
+}
+
+// What is never sent; a room stands for all that is in it.
+fn local_things(state: &State) -> impl Iterator<Item = (Oid, Type)> {
+    state.spaces.values().flat_map(|space| {
+        let births = space.pending.births.values().filter(|newborn| newborn.local);
+        let inside = |id: ObjectId| space.view.doors_of(id).iter().any(|(room, _)| space.is_local(room));
+        let outermost = births.filter(move |newborn| !inside(newborn.birth.id));
+        outermost.map(|newborn| (Oid { space: space.id, object: newborn.birth.id }, newborn.birth.kind))
+    })
 }
 
 fn summary(verb: &str, names: &[String]) -> Option<String> {

@@ -169,7 +169,10 @@ impl Core {
                 if let Some(object) = here(&door.target) {
                     space.unlinked.remove(&object);
                 }
-                space.view.door(room, id, door, delta);
+                match local {
+                    true => space.view.own_door(room, id, door, delta),
+                    false => space.view.door(room, id, door, delta),
+                }
                 touch_target(space, room, id, now);
                 space.pending.doors.insert((room, id), PendingAdd { local });
                 if !local {
@@ -270,7 +273,9 @@ pub(crate) fn put_newborn(batch: &mut Batch, space: &Space, newborn: &Newborn) {
         // The bulk file has it; the manifest is made again when it is sealed.
         birth.content = Content::Bytes(Vec::new());
     }
-    let record = PendingBirth { birth: birth.to_bytes(), local: newborn.local, bulk: newborn.bulk };
+    let room = (birth.kind == object::Type::Room).then(|| std::mem::take(&mut birth.meta));
+    let room = room.filter(|meta| *meta != object::Meta::default());
+    let record = PendingBirth { birth: birth.to_bytes(), local: newborn.local, bulk: newborn.bulk, room };
     batch.put(record::newborn_key(&space.tag, &birth.id), record::to_bytes(&record));
     for (room, id) in space.view.doors_of(birth.id) {
         if let (Some(pending), Some(door)) =

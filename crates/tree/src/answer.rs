@@ -68,6 +68,11 @@ impl Replays {
         }
         let mut inodes = self.tree.0.inodes.lock();
         let text = String::from_utf8_lossy(name);
+        // Somebody has made it anew meanwhile: to the kernel that one would be removed.
+        let known = inodes.told(parent, &text);
+        if truth.is_some_and(|truth| known.is_some() && inodes.primary(&truth) == known) {
+            return Err(not_found());
+        }
         // The kernel lets nobody into a removed room again, under that number.
         if matches!(&replay.act, Act::Vanish { sort: Sort::Room, .. }) && inodes.told(parent, &text).is_some()
         {

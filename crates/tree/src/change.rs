@@ -212,8 +212,8 @@ impl Tree {
         drop(departures);
         self.0.reads.lock().given(to.room, to.name);
         if let (Key::Object(oid), Some(who)) = (source, who)
-            && self.is_file(oid)
-            && !scratch::is_rotation(from.name, to.name)
+            && self.is_shared_file(oid)
+            && scratch::may_set_aside(from.name, to.name)
         {
             let moved = Departure::Moved(to.room, to.name.to_owned());
             self.0.departures.lock().note(who.process, from.room, from.name, oid, moved, Instant::now());
@@ -334,6 +334,11 @@ impl Tree {
 
     fn is_file(&self, oid: Oid) -> bool {
         self.0.node.attr(oid).is_ok_and(|attr| is_plain(&attr))
+    }
+
+    // What is of this device alone has no history that a name would have to keep.
+    fn is_shared_file(&self, oid: Oid) -> bool {
+        self.0.node.attr(oid).is_ok_and(|attr| is_plain(&attr) && !attr.local)
     }
 }
 

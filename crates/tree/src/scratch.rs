@@ -27,6 +27,12 @@ pub(crate) fn sets_aside(from: &str, to: &str) -> bool {
     to.len() > from.len() && (to.starts_with(from) || to.trim_start_matches(['.', '#']).starts_with(from))
 }
 
+/// Whether a file that is moved from `from` to `to` may be an editor's backup, in whatever folder; such a name holds the other.
+/// A temporary that takes the name it was made for is none, nor is a log that is rotated.
+pub(crate) fn may_set_aside(from: &str, to: &str) -> bool {
+    to.contains(from) && !is_rotation(from, to)
+}
+
 /// Whether `to` is what an editor calls the backup of `from`.
 pub(crate) fn is_backup(from: &str, to: &str) -> bool {
     let suffix = to.strip_prefix(from).or_else(|| to.strip_prefix('.').and_then(|to| to.strip_prefix(from)));
@@ -44,7 +50,7 @@ fn is_tilde(suffix: &str) -> bool {
 }
 
 /// Whether moving `from` to `to` is how a log is rotated: `F` to `F.1`, which is to be kept and shared.
-pub(crate) fn is_rotation(from: &str, to: &str) -> bool {
+fn is_rotation(from: &str, to: &str) -> bool {
     let number = to.strip_prefix(from).and_then(|rest| rest.strip_prefix(['.', '-']));
     number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -81,6 +87,8 @@ mod tests {
                 && !is_backup("a", "a.~~")
                 && !is_backup("a", "a")
         );
+        assert!(may_set_aside("a", "a~") && may_set_aside("a", "%home%a~") && may_set_aside("a", "a"));
+        assert!(!may_set_aside("a.lock", "a") && !may_set_aside("tmp1", "a") && !may_set_aside("a", "a.1"));
         assert!(is_plainly_backup("a", "a~") && !is_plainly_backup("a", "a.bak"));
         assert!(is_rotation("app.log", "app.log.1") && is_rotation("app.log", "app.log-20261121"));
         assert!(

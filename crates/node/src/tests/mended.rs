@@ -97,6 +97,52 @@ fn unsealed_edits_found_at_a_start_are_sealed_and_sent() {
 }
 
 #[test]
+fn what_is_asked_of_a_new_file_does_not_become_what_it_was_born_as() {
+    let replicas = Replicas::new(2);
+    let (a, root) = (replicas.core(0), replicas.root());
+    let file = a.locked(|core| core.create(root, "f", 0o600, false)).unwrap();
+    assert!(a.knows(&file, &Default::default()));
+    save(a, &file, "one\n");
+    assert!(a.knows(&file, &Default::default()));
+    save(a, &file, "two\n");
+    assert!(a.knows(&file, &Default::default()));
+    a.set_attr(&file, Some(0o640), None).unwrap();
+    replicas.exchange();
+    save(a, &file, "two\nthree\n");
+    replicas.exchange();
+    assert_eq!(replicas.tree(1), ["/f = \"two\\nthree\\n\""]);
+    assert_eq!(replicas.tree(0), replicas.tree(1));
+}
+
+#[test]
+fn an_edit_does_not_overtake_what_was_made_before_it() {
+    let replicas = Replicas::new(2);
+    let (a, root) = (replicas.core(0), replicas.root());
+    let file = write(a, root, "reference", "nothing\n");
+    replicas.exchange();
+    write(a, root, "object", "what it speaks of\n");
+    save(a, &file, "object\n");
+    // Not sealed yet, either of them; and together once they are.
+    let unsealed = |core: &Core| {
+        core.with_space(&replicas.space, |s| Ok((s.pending.births.len(), s.pending.changes.len()))).unwrap()
+    };
+    a.seal_all(false).unwrap();
+    let early = unsealed(a);
+    assert!(early == (1, 1) || early == (0, 0), "{early:?}");
+    while unsealed(a) != (0, 0) {
+        a.seal_all(false).unwrap();
+        assert_ne!(unsealed(a), (1, 0));
+    }
+    // Alone it waits for nothing, whatever else there is on this device only.
+    let scratch = a.locked(|core| core.create(root, ".x.swp", 0o600, true)).unwrap();
+    a.save(&scratch, &Default::default(), NewContent::Bytes(b"scratch".to_vec())).unwrap();
+    a.locked(|core| core.create(root, "open", 0o600, false)).unwrap();
+    save(a, &file, "none\n");
+    a.seal_all(false).unwrap();
+    assert_eq!(unsealed(a), (2, 0));
+}
+
+#[test]
 fn a_change_of_permissions_alone_does_not_move_the_time() {
     let replicas = Replicas::new(2);
     let (a, b, root) = (replicas.core(0), replicas.core(1), replicas.root());
@@ -108,6 +154,49 @@ fn a_change_of_permissions_alone_does_not_move_the_time() {
     replicas.exchange();
     let seen = b.attr(&file).unwrap();
     assert_eq!((seen.perm, seen.mtime), (0o600, then));
+}
+
+#[test]
+fn what_is_written_once_more_is_new_here_and_nothing_to_a_friend() {
+    let mut replicas = Replicas::new(2);
+    let root = replicas.root();
+    let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    for (name, bytes) in [("text", &b"words\n"[..]), ("blob", &b"\0\xff"[..])] {
+        let file = replicas.core(0).locked(|core| core.create(root, name, 0o644, false)).unwrap();
+        let save = |replicas: &Replicas| {
+            let (version, _) = replicas.core(0).read(&file).unwrap();
+            replicas.core(0).save(&file, &version, NewContent::Bytes(bytes.to_vec())).unwrap()
+        };
+        save(&replicas);
+        replicas.core(0).set_attr(&file, None, Some(then)).unwrap();
+        replicas.exchange();
+        save(&replicas);
+        assert_eq!(replicas.carry(0, 1, usize::MAX), 0, "{name}");
+        let now = replicas.core(0).attr(&file).unwrap();
+        assert!(now.mtime > then && now.ctime == now.mtime, "{name}");
+        replicas.restart(0);
+        assert_eq!(replicas.core(0).attr(&file).unwrap().mtime, now.mtime);
+        assert_eq!(replicas.core(1).attr(&file).unwrap().mtime, then);
+    }
+}
+
+#[test]
+fn several_edits_of_one_entry_are_no_disagreement() {
+    let replicas = Replicas::new(2);
+    let (a, b, root) = (replicas.core(0), replicas.core(1), replicas.root());
+    let file = write(a, root, "f", "one two three\n");
+    replicas.exchange();
+    for text in ["one zwei three\n", "one deux three\n", "one dos three\n"] {
+        save(a, &file, text);
+    }
+    replicas.exchange();
+    assert_eq!(text(b, &file), "one dos three\n");
+    assert!(b.status().overlaps.is_empty());
+    save(a, &file, "one duo three\n");
+    save(a, &file, "one deka three\n");
+    save(b, &file, "one dva three\n");
+    replicas.exchange();
+    assert!(!b.status().overlaps.is_empty(), "this is one");
 }
 
 // An entry by a key that nobody knows.

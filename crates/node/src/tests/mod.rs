@@ -1,6 +1,7 @@
 //! Several nodes without a network between them: entries are handed over by the test, in any order
 //! and amount.
 
+mod alone;
 mod fetching;
 mod mended;
 mod replicas;

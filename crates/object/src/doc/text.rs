@@ -38,16 +38,24 @@ impl Doc {
         self.peek(|doc| Ok(doc.text_and_id_at(&heads)?.1))
     }
 
-    /// Whether a change that has come touches the same words as what `before` had and it had not. None where it
-    /// builds on all of `before`.
-    pub fn overlaps(&self, change: &[u8], before: &Heads) -> Option<bool> {
-        let change = automerge::Change::from_bytes(change.to_vec()).ok()?;
-        let before = before.to_engine(&self.born);
-        if before.iter().all(|hash| change.deps().contains(hash)) {
-            return None;
-        }
+    /// Of changes that have come, in their order, whether each touches the same words as what `before` had and it had
+    /// not. None where it builds on all of `before`, by itself or by one that came with it.
+    pub fn overlaps(&self, changes: &[Vec<u8>], before: &Heads) -> Vec<Option<bool>> {
+        let mut before = before.to_engine(&self.born);
+        let each = |change: &Vec<u8>| {
+            let change = automerge::Change::from_bytes(change.clone()).ok()?;
+            if before.iter().all(|hash| change.deps().contains(hash)) {
+                before = vec![change.hash()];
+                return None;
+            }
+            self.overlap_of(&change, &before)
+        };
+        changes.iter().map(each).collect()
+    }
+
+    fn overlap_of(&self, change: &automerge::Change, before: &[ChangeHash]) -> Option<bool> {
         let text = |heads: &[ChangeHash]| Some(self.peek(|doc| doc.text_and_id_at(heads)).ok()?.1);
-        let texts = (text(change.deps()), text(&before), text(&[change.hash()]));
+        let texts = (text(change.deps()), text(before), text(&[change.hash()]));
         match texts {
             (Some(base), Some(mine), Some(theirs)) => Some(crate::overlap::overlap(&base, &mine, &theirs)),
             _ => Some(false),

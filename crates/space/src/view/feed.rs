@@ -75,10 +75,17 @@ impl View {
         self.settle(work, out);
     }
 
+    /// A door of this device alone, that nobody else will ever hear of: it may have a guarded name.
+    pub fn own_door(&mut self, room: ObjectId, id: DoorId, door: Door, out: &mut Delta) {
+        self.own.insert((room, id));
+        self.door(room, id, door, out);
+    }
+
     /// A door that was never sent was never there.
     pub fn forget_door(&mut self, room: ObjectId, id: DoorId, out: &mut Delta) {
         let mut work = Work::default();
         self.take_out((room, id), &mut work);
+        self.own.remove(&(room, id));
         self.settle(work, out);
         if self.rooms.get(&room).is_some_and(|r| r.doors.is_empty()) {
             self.rooms.remove(&room);
@@ -171,6 +178,7 @@ impl View {
             self.moved.entry(to).or_default().insert(at);
             self.relabel_heir(&at, &to, work);
         }
+        let guarded = self.guarded.filter(|_| !self.own.contains(&at));
         let doors = &mut self.rooms.entry(at.0).or_default().doors;
         match doors.get_mut(&at.1) {
             Some(held) => {
@@ -179,7 +187,7 @@ impl View {
                 self.relabel_door(&at, work);
             }
             None => {
-                doors.insert(at.1, Held { label: grouping::label(&door), door, mode: None });
+                doors.insert(at.1, Held { label: grouping::label(&door, guarded), door, mode: None });
                 self.touch_moved(&at, work);
             }
         }

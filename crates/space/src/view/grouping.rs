@@ -105,6 +105,9 @@ pub(super) fn unedited(kind: BornKind, content: Option<Hash>, edited: bool) -> O
 }
 
 /// The label of a door: how its name is shown where nobody else wants it.
-pub(super) fn label(door: &door::Door) -> Arc<str> {
-    Arc::from(base::name::shown(&door.name))
+pub(super) fn label(door: &door::Door, guarded: Option<&str>) -> Arc<str> {
+    Arc::from(match guarded.filter(|name| name.as_bytes() == door.name) {
+        Some(name) => base::name::disguised(name),
+        None => base::name::shown(&door.name),
+    })
 }

@@ -19,7 +19,7 @@
 //!    What a room's own document went through never brings it back, only what it holds.
 //! 4. A door shows once its target's birth is here and its own room's. The root is always here and has no
 //!    place.
-//! 5. Names: see `grouping` and `naming`. An edit of either parts two files that showed once because they were
+//! 5. Names: see `grouping` and `naming`; a guarded name is shown escaped but for doors of this device alone. An edit of either parts two files that showed once because they were
 //!    equal. Another version of a file shows beside it wherever the file does.
 //!
 //! What a caller who removes and moves has to know: act on all of [`Shown::doors`], each with the
@@ -60,6 +60,10 @@ pub struct View {
     moved: BTreeMap<DoorAt, BTreeSet<DoorAt>>,
     places: Places,
     tangled: bool,
+    /// A name that only doors of this device may have; another's is shown escaped.
+    guarded: Option<&'static str>,
+    /// The doors of this device alone.
+    own: BTreeSet<DoorAt>,
 }
 
 /// What is known of an object.
@@ -131,7 +135,14 @@ impl View {
             moved: BTreeMap::new(),
             places: Places::new(),
             tangled: false,
+            guarded: None,
+            own: BTreeSet::new(),
         }
+    }
+
+    /// As `new`, and others' doors never have this name plain: it is one by which programs find what to do.
+    pub fn guarding(root: ObjectId, name: &'static str) -> View {
+        View { guarded: Some(name), ..View::new(root) }
     }
 
     /// The root room.

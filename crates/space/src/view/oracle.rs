@@ -94,7 +94,7 @@ fn told(facts: &Facts) -> View {
     }
     for (at, door) in &facts.doors {
         object(&mut view, door::object_of(&door.target), &|o| o.doors.extend([*at]));
-        let held = Held { label: grouping::label(door), door: door.clone(), mode: None };
+        let held = Held { label: grouping::label(door, None), door: door.clone(), mode: None };
         view.rooms.entry(at.0).or_default().doors.insert(at.1, held);
         for to in door.gone.iter().filter_map(|gone| gone.to) {
             view.moved.entry(to).or_default().insert(*at);
