@@ -1,8 +1,9 @@
 //! What one program after another does to a file, with nobody else about, ends as it would on a disk.
 
-use harness::{Pair, text, wait_until};
+use harness::{Pair, Person, shell, text, wait_until};
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 /// Steps of one script; between them, time enough for what was done to be sealed.
 const SCRIPTS: [(&str, &[&str]); 9] = [
@@ -77,4 +78,17 @@ fn what_one_does_alone_ends_as_on_a_disk() {
             }
         }
     }
+}
+
+#[test]
+fn a_restart_between_changes_nothing() {
+    let mut ann = Person::new("ann");
+    ann.up();
+    fs::write(ann.path("f"), "one\n").unwrap();
+    std::thread::sleep(Duration::from_millis(1200));
+    shell(ann.mount(), "echo two >> f; echo 2.5 >> f");
+    ann.down();
+    ann.up();
+    shell(ann.mount(), "echo three > f.new; mv f.new f");
+    assert_eq!(text(&ann.path("f")), "three\n");
 }

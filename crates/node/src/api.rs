@@ -137,6 +137,8 @@ pub struct Read {
     pub version: Version,
     /// What it has in its buffers, where that is another version.
     pub buffer: Option<Version>,
+    /// What a process below it wrote as an edit of that.
+    pub below: Option<Version>,
     /// The names it read it under, each in its room.
     pub names: Vec<(Oid, String)>,
 }

@@ -33,6 +33,8 @@ struct ReadRecord {
     /// Greater is newer.
     #[n(6)]
     at: u64,
+    #[n(7)]
+    below: Option<Vec<Hash>>,
 }
 
 /// Which reads are kept, by age.
@@ -124,6 +126,7 @@ fn to_record(read: Read, at: u64) -> ReadRecord {
         buffer: read.buffer.as_ref().map(hashes),
         names: read.names.into_iter().map(|(room, name)| (room.space, room.object, name)).collect(),
         at,
+        below: read.below.as_ref().map(hashes),
     }
 }
 
@@ -135,6 +138,7 @@ fn from_record(record: ReadRecord) -> Read {
         oid: Oid { space, object },
         version: Version::new(record.version),
         buffer: record.buffer.map(Version::new),
+        below: record.below.map(Version::new),
         names: record.names.into_iter().map(|(space, object, name)| (Oid { space, object }, name)).collect(),
     }
 }

@@ -128,7 +128,7 @@ impl Reads {
 
     /// A process read this back when an earlier run of the node served it.
     pub(crate) fn recall(&mut self, process: ProcessKey, oid: Oid, seen: Seen) {
-        let (version, names) = (seen.version, seen.names);
+        let (version, names, below) = (seen.version, seen.names, seen.below);
         self.put(
             Reader::Process(process),
             oid,
@@ -136,6 +136,9 @@ impl Reads {
             seen.buffer.map_or(Reading::Plain, |b| Reading::Copying(Some(b))),
         );
         names.into_iter().for_each(|place| self.note_name(process, oid, place));
+        if let Some(seen) = self.of.get_mut(&Reader::Process(process)).and_then(|seen| seen.peek_mut(&oid)) {
+            seen.below = below;
+        }
         self.fresh.remove(&(process, oid));
     }
 
@@ -164,6 +167,7 @@ impl Reads {
             let seen = self.of.get_mut(&Reader::Process(*process)).and_then(|seen| seen.peek_mut(&oid));
             if let Some(seen) = seen.filter(|seen| seen.below.as_ref().unwrap_or(&seen.version) == base) {
                 seen.below = Some(version.clone());
+                self.fresh.insert((*process, oid));
             }
         }
     }

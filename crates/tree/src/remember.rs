@@ -122,6 +122,7 @@ impl Tree {
         Read {
             version: carry(&seen.version),
             buffer: seen.buffer.as_ref().map(carry),
+            below: seen.below.as_ref().map(carry),
             names: names.collect(),
             ..bare(boot, process, node.now_at(oid))
         }
@@ -141,6 +142,7 @@ impl Tree {
             let seen = Seen {
                 version: read.version,
                 buffer: read.buffer,
+                below: read.below,
                 names: names.collect(),
                 ..Seen::default()
             };
@@ -159,6 +161,7 @@ fn bare(boot: &str, process: ProcessKey, oid: Oid) -> Read {
         oid,
         version: Version::default(),
         buffer: None,
+        below: None,
         names: Vec::new(),
     }
 }
