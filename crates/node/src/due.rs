@@ -9,6 +9,8 @@ use object::Target;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Births that gather for longer than a few do.
+const MANY: usize = 64;
 /// Doors in one entry; more follow in the next.
 const SLICE: usize = 8192;
 
@@ -28,8 +30,13 @@ impl Core {
         let Some(space) = state.spaces.get(tag).filter(|s| s.writable()) else { return (None, idle) };
         let pending = &space.pending;
         let waited = pending.since.map(|since| since.elapsed());
-        let ripe = now || waited.is_some_and(|w| w >= GATHER);
-        let next = waited.map_or(idle, |w| GATHER.saturating_sub(w).max(Duration::from_millis(1)));
+        // Many at once become fewer and larger entries, if nobody waits for an edit meanwhile.
+        let gather = match pending.births.len() > MANY && pending.changes.is_empty() {
+            true => GATHER * 4,
+            false => GATHER,
+        };
+        let ripe = now || waited.is_some_and(|w| w >= gather);
+        let next = waited.map_or(idle, |w| gather.saturating_sub(w).max(Duration::from_millis(1)));
         let mut due = Due::default();
         // An edit does not overtake what was made before it: it may be about that, as a reference of git is.
         let held = !ripe && !pending.changes.is_empty() && waited.is_some() && gathers_something(space);
