@@ -9,13 +9,16 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The directory of the database inside the store's.
 pub(crate) const DB: &str = "db";
 const DB_FILE: &str = "db";
+
+/// What the engine says when it gives up after a million steps through a tree that leads nowhere.
+const WENT_IN_CIRCLES: [&str; 2] = ["cannot find pid", "tree traversal"];
 
 /// Bytes of pages the engine keeps in memory.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -34,6 +37,8 @@ pub(crate) struct Engine {
     // A flush holds the engine's global lock for reading, a batch takes it for writing, and its
     // queue is fair: without this, readers would queue behind a batch that waits for a flush.
     gate: Mutex<()>,
+    // Why nothing more is asked of it: in a damaged tree it goes in circles, for long, and with all memory there is.
+    lost: OnceLock<String>,
     fail_sync: Option<Arc<AtomicBool>>,
 }
 
@@ -81,6 +86,7 @@ impl Engine {
             file,
             witness: Witness::open(dir)?,
             gate: Mutex::new(()),
+            lost: OnceLock::new(),
             fail_sync: options.fail_sync.clone(),
         })
     }
@@ -141,7 +147,16 @@ impl Engine {
 
     fn call<T>(&self, f: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, Error> {
         let Some(db) = &self.db else { return Err(Error::Closed) };
-        guarded(&self.dir, || f(db))
+        if let Some(why) = self.lost.get() {
+            return Err(Error::corrupt(&self.dir, why.clone()));
+        }
+        let result = guarded(&self.dir, || f(db));
+        if let Err(Error::Corrupt { what, .. }) = &result
+            && WENT_IN_CIRCLES.iter().any(|said| what.contains(said))
+        {
+            let _ = self.lost.set(what.clone());
+        }
+        result
     }
 }
 
