@@ -31,10 +31,9 @@ impl Core {
         let pending = &space.pending;
         let waited = pending.since.map(|since| since.elapsed());
         // Many at once become fewer and larger entries, if nobody waits for an edit meanwhile.
-        let gather = match pending.births.len() > MANY && pending.changes.is_empty() {
-            true => GATHER * 4,
-            false => GATHER,
-        };
+        let many = pending.changes.is_empty()
+            && pending.births.values().filter(|newborn| newborn.is_due()).nth(MANY).is_some();
+        let gather = if many { GATHER * 4 } else { GATHER };
         let ripe = now || waited.is_some_and(|w| w >= gather);
         let next = waited.map_or(idle, |w| gather.saturating_sub(w).max(Duration::from_millis(1)));
         let mut due = Due::default();
@@ -46,8 +45,7 @@ impl Core {
             }
         }
         if ripe {
-            due.births =
-                pending.births.values().filter(|n| !n.open && !n.local).map(|n| n.birth.id).collect();
+            due.births = pending.births.values().filter(|n| n.is_due()).map(|n| n.birth.id).collect();
             due.doors = true;
         }
         let nothing = due.changes.is_empty() && due.births.is_empty() && !due.doors;
@@ -59,7 +57,7 @@ impl Core {
 fn gathers_something(space: &Space) -> bool {
     let pending = &space.pending;
     !pending.gones.is_empty()
-        || pending.births.values().any(|newborn| !newborn.open && !newborn.local)
+        || pending.births.values().any(|newborn| newborn.is_due())
         || pending.doors.iter().any(|(at, door)| !door.local && !leads_to_open(space, at))
 }
 

@@ -150,6 +150,13 @@ pub(crate) struct Newborn {
     pub(crate) stored: bool,
 }
 
+impl Newborn {
+    /// Whether it is to be sealed with what gathers now.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.open && !self.local
+    }
+}
+
 impl State {
     /// The space of an id, if it is held here.
     pub(crate) fn space(&self, id: &SpaceId) -> Option<&Space> {

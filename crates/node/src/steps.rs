@@ -151,7 +151,7 @@ impl Core {
                     head = Head { mtime: shown.mtime, ..head }.local_of(shown);
                 }
                 space.heads.insert(id, head);
-                if !newborn.open && !newborn.local {
+                if newborn.is_due() {
                     space.pending.since.get_or_insert_with(Instant::now);
                 }
                 space.pending.births.insert(id, newborn);

@@ -7,6 +7,7 @@ use crate::process::{ProcessKey, Who};
 use base::Oid;
 use lru::LruCache;
 use node::Version;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -65,13 +66,21 @@ pub(crate) enum Reading {
 pub(crate) struct Reads {
     of: HashMap<Reader, LruCache<Oid, Seen>>,
     named: HashMap<Place, Vec<(ProcessKey, Oid)>>,
+    // How many have read each.
+    readers: HashMap<Oid, usize>,
     count: usize,
     fresh: HashSet<(ProcessKey, Oid)>,
 }
 
 impl Reads {
     pub(crate) fn new() -> Reads {
-        Reads { of: HashMap::new(), named: HashMap::new(), count: 0, fresh: HashSet::new() }
+        Reads {
+            of: HashMap::new(),
+            named: HashMap::new(),
+            readers: HashMap::new(),
+            count: 0,
+            fresh: HashSet::new(),
+        }
     }
 
     /// A process has read, or written, a version. Who added to a version knows it whole only if it knew what it added to.
@@ -95,7 +104,7 @@ impl Reads {
 
     /// Whether anybody is remembered to have read an object.
     pub(crate) fn is_known(&self, oid: Oid) -> bool {
-        self.of.values().any(|seen| seen.contains(&oid))
+        self.readers.contains_key(&oid)
     }
 
     /// The object was read under this name, and is what the process means by it.
@@ -235,7 +244,8 @@ impl Reads {
         let table = self.of.entry(reader).or_insert_with(|| LruCache::new(OF_ONE));
         let before = table.pop(&oid);
         let had = before.is_some();
-        self.count -= usize::from(before.is_some());
+        self.count -= usize::from(had);
+        *self.readers.entry(oid).or_default() += usize::from(!had);
         let Seen { names, mut earlier, version: old, .. } = before.unwrap_or_default();
         if had {
             earlier.retain(|known| *known != old && *known != version);
@@ -287,6 +297,12 @@ impl Reads {
     // What was dropped from a table is dropped from what goes by names.
     fn forget(&mut self, reader: Reader, oid: Oid, seen: Seen) {
         self.count -= 1;
+        if let Entry::Occupied(mut readers) = self.readers.entry(oid) {
+            *readers.get_mut() -= 1;
+            if *readers.get() == 0 {
+                readers.remove();
+            }
+        }
         let Reader::Process(process) = reader else { return };
         self.fresh.insert((process, oid));
         seen.names.iter().for_each(|place| self.unname(process, oid, place));
@@ -366,6 +382,7 @@ mod tests {
             reads.note(who(ProcessKey { tgid: u32::MAX, start: n }), oid(1), version(1), Reading::Plain);
         }
         assert!(reads.count <= IN_ALL);
+        assert_eq!(reads.readers.values().sum::<usize>(), reads.count);
     }
 
     #[test]

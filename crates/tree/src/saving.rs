@@ -90,15 +90,9 @@ impl Tree {
 
     /// The copy that a handle opened now on an object shares, counted as held.
     pub(crate) fn hold(&self, oid: Oid, attr: &Attr) -> Result<Arc<WorkingCopy>> {
-        let held = {
-            let copies = self.0.copies.lock();
-            let copy = copies.get(&oid).and_then(Weak::upgrade);
-            copy.inspect(|copy| {
-                copy.handles.fetch_add(1, Ordering::Relaxed);
-            })
-        };
-        if let Some(copy) = held {
-            if copy.serves(&attr.version) || self.is_same(&copy, oid)? {
+        if let Some(copy) = self.already_held(oid) {
+            let same = || self.is_same(&copy, oid).inspect_err(|_| self.let_go(&copy));
+            if copy.serves(&attr.version) || same()? {
                 return Ok(copy);
             }
             self.let_go(&copy);
