@@ -112,3 +112,5 @@ pub const RENDERED_BYTES: usize = 64 << 20;
 pub const EVENTS: usize = 4096;
 /// Bytes of a record in the store's database; a larger one is stored in pieces.
 pub const VALUE_BYTES: usize = 4096;
+/// Bytes of large contents that nothing shows any more and that stay here all the same.
+pub const SUPERSEDED_BYTES: u64 = 1 << 30;

@@ -117,8 +117,8 @@ fn put_chunks(batch: &mut Batch, tag: &SpaceTag, manifest: &Manifest) {
     }
 }
 
-// Where each chunk of a content is to be found.
-fn chunk_records(manifest: &Manifest) -> impl Iterator<Item = (ChunkId, ChunkRecord)> + '_ {
+/// Where each chunk of a content is to be found.
+pub(crate) fn chunk_records(manifest: &Manifest) -> impl Iterator<Item = (ChunkId, ChunkRecord)> + '_ {
     let content = manifest.hash();
     let mut next = 0;
     manifest.chunks.iter().enumerate().map(move |(index, chunk)| {

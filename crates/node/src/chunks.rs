@@ -23,6 +23,8 @@ const RECORD_BYTES: u64 = 64 << 20;
 /// How long a blob rests after a failure of this machine: at first, and at most.
 const REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
+/// How long nothing of a blob arrives before it is looked at whether anything still shows it.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// What the threads are told.
 pub(crate) enum ToChunks {
@@ -47,6 +49,8 @@ pub(crate) struct Fetch {
     at: BTreeMap<ChunkId, Vec<(u32, u64)>>,
     missing: usize,
     unrecorded: u64,
+    // When something of it last arrived.
+    moved: Instant,
     // It is being made durable.
     syncing: bool,
     // The disk refused to make it durable: what was written since the last record may be lost.
@@ -54,7 +58,7 @@ pub(crate) struct Fetch {
 }
 
 // A blob of a space.
-type Key = (SpaceTag, Hash);
+pub(crate) type Key = (SpaceTag, Hash);
 
 /// The thread that fetches.
 ///
@@ -188,6 +192,7 @@ impl<'a> Fetcher<'a> {
         if self.active.contains_key(&key) || self.queued.contains(&key) || self.resting.contains_key(&key) {
             return;
         }
+        self.give_up_superseded();
         match self.core.blob(&tag, &key.1) {
             Ok(Some(blob)) if blob.whole => {}
             Ok(_) => {
@@ -195,6 +200,20 @@ impl<'a> Fetcher<'a> {
                 self.work();
             }
             Err(e) => self.give_rest(key, manifest, &e),
+        }
+    }
+
+    // Whoever made a newer version may have let go of the old one's bytes: what nobody sends any more and nothing
+    // shows must not keep others from their turn. Who still reads it asks again.
+    fn give_up_superseded(&mut self) {
+        let stuck: Vec<Key> =
+            self.active.iter().filter(|(_, f)| f.moved.elapsed() > STUCK).map(|(key, _)| *key).collect();
+        if stuck.is_empty() {
+            return;
+        }
+        let shown = self.core.shown_contents();
+        for key in stuck.iter().filter(|key| !shown.contains(*key)) {
+            self.stop(key);
         }
     }
 
@@ -287,6 +306,7 @@ impl<'a> Fetcher<'a> {
                 at,
                 missing,
                 unrecorded: 0,
+                moved: Instant::now(),
                 syncing: false,
                 doubtful: false,
             },
@@ -431,6 +451,7 @@ impl<'a> Fetcher<'a> {
         let mut batch = Batch::new();
         crate::blob::put_whole(&mut batch, &tag, &fetch.manifest, fetch.blob.bulk);
         self.core.store.apply(batch)?;
+        self.core.note_replaced(fetch.manifest.size);
         self.active.remove(key);
         self.failures.remove(key);
         self.core.partial.write().remove(key);
@@ -485,6 +506,7 @@ impl<'a> Fetcher<'a> {
 // Writes a chunk to its places in one blob. It counts as missing until it is in all of them.
 fn write(core: &Core, key: &Key, fetch: &mut Fetch, id: &ChunkId, plain: &[u8]) -> Result<()> {
     let Some(places) = fetch.at.get(id) else { return Ok(()) };
+    fetch.moved = Instant::now();
     for (_, offset) in places {
         fetch.file.write_all_at(plain, *offset).during(|| "writing a large file".into())?;
     }

@@ -15,16 +15,17 @@ use base::{Actor, DeviceId, Hash, Kind, LogId, ObjectId, Oid, Run, SpaceId, Spac
 use crossbeam_channel::Sender;
 use lru::LruCache;
 use object::{Doc, Heads};
-use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use store::{Store, Ticket};
 
 /// What all threads of a node share.
 ///
-/// Locks are taken in this order: `writer`, then `state`, then `rendered`. Nobody waits for a
+/// Locks are taken in this order: `log`, `writer`, then `state`, then `rendered`. Nobody waits for a
 /// disk or a friend while holding `state`.
 pub(crate) struct Core {
     pub(crate) keys: Keys,
@@ -35,6 +36,9 @@ pub(crate) struct Core {
     pub(crate) runs: Vec<Run>,
     pub(crate) store: Store,
     pub(crate) state: RwLock<State>,
+    /// Held while entries of this device are made: they follow one another. Whoever only adds what is new
+    /// needs `writer` alone, and does not wait while entries are sealed and stored.
+    pub(crate) log: Mutex<()>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) rendered: Mutex<Rendered>,
     /// Held while a room of home is made a space; taken before any other lock.
@@ -48,6 +52,8 @@ pub(crate) struct Core {
     pub(crate) stopping: AtomicBool,
     /// Bulk files to be removed once a batch is durable.
     pub(crate) garbage: Mutex<Vec<(Ticket, [u8; 16])>>,
+    /// Bytes of large contents that others took the place of since somebody last looked.
+    pub(crate) replaced: AtomicU64,
     /// How many blobs are being fetched or wait for it.
     pub(crate) fetching: AtomicUsize,
     /// How each friend's device stands, as the link thread last saw it.
@@ -71,12 +77,34 @@ pub(crate) struct Writer {
     pub(crate) next_change: u64,
     /// The store is being read: nothing new may be made of what is applied again.
     pub(crate) replaying: bool,
+    /// The newborns that are in an entry which is being made: they stay as they are until it is stored.
+    pub(crate) sealing: BTreeSet<(SpaceTag, ObjectId)>,
+}
+
+/// The writer's lock, and the log's where it is needed.
+pub(crate) struct Writing<'a> {
+    writer: MutexGuard<'a, Writer>,
+    _log: Option<MutexGuard<'a, ()>>,
+}
+
+impl Deref for Writing<'_> {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        &self.writer
+    }
+}
+
+impl DerefMut for Writing<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
 }
 
 impl Writer {
     pub(crate) fn new() -> Writer {
         let most = NonZeroUsize::new(base::limit::LOADED_DOCS).unwrap_or(NonZeroUsize::MIN);
-        Writer { docs: LruCache::new(most), next_change: 0, replaying: false }
+        Writer { docs: LruCache::new(most), next_change: 0, replaying: false, sealing: BTreeSet::new() }
     }
 }
 
@@ -105,10 +133,46 @@ impl Core {
         }
     }
 
+    /// Takes the writer's lock for any change: no entry is being made meanwhile.
+    pub(crate) fn write(&self) -> Writing<'_> {
+        let log = self.log.lock();
+        Writing { writer: self.writer.lock(), _log: Some(log) }
+    }
+
+    /// Takes the writer's lock for a change of one object. One that is no entry's yet, and in none that is being
+    /// made, is changed beside that.
+    pub(crate) fn write_of(&self, oid: &Oid) -> Writing<'_> {
+        let writer = self.writer.lock();
+        if !writer.sealing.contains(&(oid.space.tag(), oid.object)) && self.is_new(oid) {
+            return Writing { writer, _log: None };
+        }
+        drop(writer);
+        self.write()
+    }
+
+    // A room has a document from its first change on, which belongs to those who make entries.
+    fn is_new(&self, oid: &Oid) -> bool {
+        let state = self.state.read();
+        let newborn = state.space(&oid.space).and_then(|space| space.pending.births.get(&oid.object));
+        newborn.is_some_and(|newborn| newborn.birth.kind != object::Type::Room)
+    }
+
     /// Runs a change of names under the writer's lock.
     pub(crate) fn locked<T>(&self, work: impl FnOnce(&Core) -> Result<T>) -> Result<T> {
-        let _writer = self.writer.lock();
+        let _writing = self.write();
         work(self)
+    }
+
+    /// Runs what only adds something new to a room: beside the making of entries, unless rooms must be claimed anew
+    /// with it.
+    pub(crate) fn locked_to_add<T>(&self, room: &Oid, work: impl FnOnce(&Core) -> Result<T>) -> Result<T> {
+        {
+            let _writer = self.writer.lock();
+            if self.with_space(&room.space, |space| Ok(space.view.unsettled(room.object).is_empty()))? {
+                return work(self);
+            }
+        }
+        self.locked(work)
     }
 
     /// The addresses to listen on: those asked for, else those of last time, else a port chosen now

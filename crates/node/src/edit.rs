@@ -12,7 +12,7 @@ use crate::record::{self, Bulk, PendingChange};
 use crate::state::Newborn;
 use crate::steps::{newborn_head, put_newborn};
 use base::{Kind, Oid, limit};
-use object::{Content, Made, Meta, MetaEdit, Type};
+use object::{Content, Made, Manifest, Meta, MetaEdit, Type};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -23,13 +23,15 @@ use store::{Batch, Ticket};
 pub(crate) enum Incoming {
     Bytes(Vec<u8>),
     Bulk(Bulk),
+    /// A bulk file that was cut before any lock was taken.
+    Cut(Bulk, Box<Manifest>),
 }
 
 impl Incoming {
     fn size(&self) -> u64 {
         match self {
             Incoming::Bytes(bytes) => bytes.len() as u64,
-            Incoming::Bulk(bulk) => bulk.size,
+            Incoming::Bulk(bulk) | Incoming::Cut(bulk, _) => bulk.size,
         }
     }
 }
@@ -70,8 +72,8 @@ impl Core {
 
     /// Saves new content as an edit of the version `base`.
     pub(crate) fn save(&self, oid: &Oid, base: &Version, content: NewContent) -> Result<Saved> {
-        let content = self.take_in(content)?;
-        let mut writer = self.writer.lock();
+        let content = self.cut(oid, self.take_in(content)?)?;
+        let mut writer = self.write_of(oid);
         self.save_moved(&mut writer, oid, base, content)
     }
 
@@ -114,7 +116,7 @@ impl Core {
 
     /// Adds bytes at the end of a text as it is now.
     pub(crate) fn append(&self, oid: &Oid, tail: &[u8]) -> Result<Saved> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.write();
         let oid = &self.now_at(*oid);
         let kind = match self.check_writable(oid)? {
             Some(_) => None,
@@ -192,7 +194,7 @@ impl Core {
                 newborn.birth.content = Content::Bytes(bytes);
             }
             Incoming::Bytes(bytes) => newborn.bulk = Some(blob::keep_bytes(&self.store, &bytes)?),
-            Incoming::Bulk(bulk) => newborn.bulk = Some(bulk),
+            Incoming::Bulk(bulk) | Incoming::Cut(bulk, _) => newborn.bulk = Some(bulk),
         }
         let ticket = self.keep_newborn(writer, oid, newborn, Times::Now)?;
         self.rendered.lock().forget(oid);
@@ -256,7 +258,7 @@ impl Core {
 
     /// A newborn whose maker closed it without saving is an empty file.
     pub(crate) fn settle(&self, oid: &Oid) -> Result<()> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.write_of(oid);
         match self.check_writable(oid)? {
             Some(newborn) if newborn.open => {
                 self.keep_newborn(&mut writer, oid, newborn, Times::Stay).map(drop)
@@ -279,6 +281,11 @@ impl Core {
             Incoming::Bytes(bytes) if bytes.len() as u64 <= INLINE_BYTES => (Content::Bytes(bytes), None),
             Incoming::Bytes(bytes) => self.chunked(oid, blob::keep_bytes(&self.store, &bytes)?)?,
             Incoming::Bulk(bulk) => self.chunked(oid, bulk)?,
+            Incoming::Cut(bulk, manifest) if manifest.epoch == self.epoch_to_seal(&oid.space)?.0 => {
+                (Content::Manifest(*manifest), Some(bulk))
+            }
+            // The key changed meanwhile: whoever may not read what is new must not have this one's.
+            Incoming::Cut(bulk, _) => self.chunked(oid, bulk)?,
         };
         let actor = self.actor(oid);
         let doc = self.doc(writer, oid)?;
@@ -290,6 +297,7 @@ impl Core {
         let mut batch = Batch::new();
         if let (Some(bulk), Content::Manifest(manifest)) = (bulk, &content) {
             blob::put_whole(&mut batch, &oid.space.tag(), manifest, bulk);
+            self.note_replaced(bulk.size);
         }
         let saved =
             Saved { wrote: made.wrote.clone(), now: made.now.clone(), merged: made.wrote != made.now };
@@ -300,6 +308,18 @@ impl Core {
             self.rendered.lock().put(*oid, saved.now.clone(), bytes);
         }
         Ok(saved)
+    }
+
+    // Reading and hashing all of a large file takes its time: nobody waits for it but who saves. A newborn's is cut
+    // when it is sealed.
+    fn cut(&self, oid: &Oid, content: Incoming) -> Result<Incoming> {
+        let Incoming::Bulk(bulk) = content else { return Ok(content) };
+        let oid = &self.now_at(*oid);
+        if self.with_space(&oid.space, |space| Ok(space.pending.births.contains_key(&oid.object)))? {
+            return Ok(Incoming::Bulk(bulk));
+        }
+        let (epoch, secret) = self.epoch_to_seal(&oid.space)?;
+        Ok(Incoming::Cut(bulk, Box::new(blob::chunk(&self.store, bulk, &epoch, &secret)?)))
     }
 
     fn chunked(&self, oid: &Oid, bulk: Bulk) -> Result<(Content, Option<Bulk>)> {
@@ -394,7 +414,7 @@ impl Core {
 
     /// Removes another version that stands beside the one that has the name.
     pub(crate) fn drop_version(&self, oid: &Oid, version: &base::Hash) -> Result<()> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.write();
         self.check_writable(oid)?;
         let actor = self.actor(oid);
         let doc = self.doc(&mut writer, oid)?;
@@ -413,7 +433,7 @@ impl Core {
 
     /// Sets or removes attributes.
     pub(crate) fn set_meta(&self, oid: &Oid, edit: MetaEdit) -> Result<()> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.write_of(oid);
         let oid = &self.now_at(*oid);
         let newborn = self.check_writable(oid)?;
         if let Some(mut newborn) = newborn.filter(|n| n.birth.kind != Type::Room || n.local) {

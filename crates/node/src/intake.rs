@@ -43,7 +43,7 @@ impl Core {
         if let Err(e) = crypto::verify_entry(&space, entry) {
             return Ok(Took::Refused(e.to_string()));
         }
-        let mut writer = self.writer.lock();
+        let mut writer = self.write();
         // Another way may have brought it meanwhile.
         if !replay && self.entry_record(&hash)?.is_some() {
             return Ok(Took::Known);

@@ -45,6 +45,7 @@ mod sharing;
 mod state;
 mod status;
 mod steps;
+mod superseded;
 #[cfg(test)]
 mod tests;
 

@@ -555,7 +555,7 @@ fn shared_tags(state: &crate::state::State, person: &base::PersonId) -> BTreeSet
 fn guarded(core: &Core, entry: &Entry) -> Result<Took> {
     let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| core.take_entry(entry, false)));
     taken.unwrap_or_else(|_| {
-        core.writer.lock().docs.clear();
+        core.write().docs.clear();
         let name = core.name_of_device(&entry.header().log.device);
         Ok(Took::Refused(format!(
             "applying an entry of {name} failed in a way that is a fault of this program"

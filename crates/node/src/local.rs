@@ -132,7 +132,7 @@ fn edit_own(own: &mut OwnRecord, edit: &LocalEdit) -> Result<()> {
 impl Core {
     /// Changes what only this device knows of an object; that it was changed shows in its time of change.
     pub(crate) fn set_local(&self, oid: &Oid, edit: &LocalEdit) -> Result<()> {
-        let _writer = self.writer.lock();
+        let _writing = self.write_of(oid);
         let oid = self.now_at(*oid);
         let batch = {
             let mut state = self.state.write();
@@ -151,7 +151,7 @@ impl Core {
 
     /// The bytes of a version were written when their writer says, not when they were handed over.
     pub(crate) fn written_at(&self, oid: &Oid, wrote: &crate::api::Version, at: SystemTime) -> Result<()> {
-        let _writer = self.writer.lock();
+        let _writing = self.write_of(oid);
         let oid = self.now_at(*oid);
         let at = clock::to_ns(at);
         let batch = {
@@ -253,7 +253,7 @@ impl Core {
         let own = self.with_space(&from.space, |space| {
             Ok(space.heads.get(&from.object).and_then(|head| head.own.clone()))
         })?;
-        let _writer = self.writer.lock();
+        let _writing = self.write();
         let batch = {
             let mut state = self.state.write();
             let space = state.space_mut(&to.space).ok_or_else(|| no_space(&to.space))?;

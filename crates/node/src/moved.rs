@@ -84,7 +84,7 @@ impl Core {
 
     /// Whether a version of an object is one that this node can go by.
     pub(crate) fn knows(&self, oid: &Oid, version: &Version) -> bool {
-        self.doc(&mut self.writer.lock(), oid).is_ok_and(|doc| doc.knows(version))
+        self.doc(&mut self.write(), oid).is_ok_and(|doc| doc.knows(version))
     }
 
     /// Of several versions that somebody has read, the one that new content is most likely an edit of: the nearest.
@@ -109,7 +109,7 @@ impl Core {
 
     /// A text as it was at a version. Errors: it was none then, or the version is not here.
     pub(crate) fn text_at(&self, oid: &Oid, version: &Version) -> Result<String> {
-        Ok(self.doc(&mut self.writer.lock(), oid)?.text_at(version)?)
+        Ok(self.doc(&mut self.write(), oid)?.text_at(version)?)
     }
 
     /// Saves at the copy what is an edit of a version of either. Bytes that are no text and build on what the

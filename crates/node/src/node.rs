@@ -219,10 +219,17 @@ impl Node {
         Ok(self.core.store.bulk().scratch()?)
     }
 
+    /// Whether so many more bytes can be saved; to be asked where the save itself has nobody to tell.
+    ///
+    /// Errors: the disk is full.
+    pub fn has_room(&self, bytes: u64) -> Result<()> {
+        Ok(self.core.store.has_room(bytes)?)
+    }
+
     /// Makes an empty file, only in memory until it is saved or settled; `local` is never sent.
     pub fn create(&self, room: Oid, name: &str, perm: u16, local: bool) -> Result<Oid> {
         let room = self.core.now_at(room);
-        let oid = self.core.locked(|core| core.create(room, name, perm, local))?;
+        let oid = self.core.locked_to_add(&room, |core| core.create(room, name, perm, local))?;
         self.fresh.lock().put(oid, Instant::now());
         Ok(oid)
     }
@@ -235,7 +242,7 @@ impl Node {
     /// Makes a room.
     pub fn mkdir(&self, room: Oid, name: &str, perm: u16) -> Result<Oid> {
         let room = self.core.now_at(room);
-        let oid = self.core.locked(|core| core.mkdir(room, name))?;
+        let oid = self.core.locked_to_add(&room, |core| core.mkdir(room, name))?;
         if perm & 0o777 != 0o755 {
             self.core.set_attr(&oid, Some(perm), None)?;
         }
@@ -245,7 +252,7 @@ impl Node {
     /// Makes a symlink.
     pub fn symlink(&self, room: Oid, name: &str, target: &[u8]) -> Result<Oid> {
         let room = self.core.now_at(room);
-        self.core.locked(|core| core.symlink(room, name, target))
+        self.core.locked_to_add(&room, |core| core.symlink(room, name, target))
     }
 
     /// Puts another door to a file.

@@ -12,7 +12,9 @@ use crate::record::{
 use crate::rendered::Rendered;
 use crate::state::{Logs, Newborn, Pending, PendingAdd, Space, State};
 use crate::steps::{born_of, door_of, gone_of, newborn_head};
-use base::{DoorId, Entry, EntryKind, Hash, Incarnation, Kind, LogId, ObjectId, PersonId, Run, SpaceTag};
+use base::{
+    DoorId, Entry, EntryKind, Hash, Incarnation, Kind, LogId, ObjectId, PersonId, Run, SpaceTag, limit,
+};
 use crossbeam_channel::Receiver;
 use parking_lot::{Condvar, Mutex, RwLock};
 use space::member::{Membership, People, SpaceKind};
@@ -75,6 +77,7 @@ impl Core {
                 overlaps: BTreeSet::new(),
             }),
             me,
+            log: Mutex::default(),
             writer: Mutex::new(Writer::new()),
             rendered: Mutex::new(Rendered::new()),
             sharing: Mutex::default(),
@@ -84,6 +87,8 @@ impl Core {
             link: RwLock::new(None),
             stopping: AtomicBool::new(false),
             garbage: Mutex::default(),
+            // The first look is at what the last run left.
+            replaced: limit::SUPERSEDED_BYTES.into(),
             fetching: Default::default(),
             partial: RwLock::default(),
             layouts: Mutex::new(lru::LruCache::new(LAYOUTS)),
@@ -97,9 +102,9 @@ impl Core {
         if core.store.contains(&record::node_key("rebuild", b""))? {
             crate::check::delete_derived(&core.store)?;
         }
-        core.writer.lock().replaying = true;
+        core.write().replaying = true;
         core.load()?;
-        core.writer.lock().replaying = false;
+        core.write().replaying = false;
         let mut batch = Batch::new();
         batch.remove(record::node_key("rebuild", b""));
         core.store.apply(batch)?;
@@ -207,7 +212,7 @@ impl Core {
             let (key, _) = found?;
             let n =
                 u64::from_be_bytes(key[key.len() - 8..].try_into().map_err(|_| crate::core::no_object())?);
-            let mut writer = self.writer.lock();
+            let mut writer = self.write();
             writer.next_change = writer.next_change.max(n + 1);
         }
         self.state.write().spaces.insert(tag, held);
@@ -285,7 +290,7 @@ impl Core {
         let doors: Vec<_> = self.store.range(&record::pending_of(b'd', tag)).collect::<Result<_, _>>()?;
         let gones: Vec<_> = self.store.range(&record::pending_of(b'g', tag)).collect::<Result<_, _>>()?;
         let changes: Vec<_> = self.store.range(&record::pending_of(b'c', tag)).collect::<Result<_, _>>()?;
-        let mut writer = self.writer.lock();
+        let mut writer = self.write();
         let mut state = self.state.write();
         let Some(space) = state.spaces.get_mut(tag) else { return Ok(()) };
         for (_, value) in births {

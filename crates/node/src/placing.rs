@@ -84,7 +84,7 @@ impl Core {
 
     // At the path, if it is free and in home; else under the nearest name that is.
     fn put_door(&self, space: &SpaceId, path: &str, name: &str) -> Result<()> {
-        let _writer = self.writer.lock();
+        let _writing = self.write();
         let (room, wanted) = match path.rsplit_once('/') {
             Some((room, wanted)) if !wanted.is_empty() => (self.resolve(room), wanted),
             _ => (Ok(self.root()), name),
@@ -159,7 +159,7 @@ impl Core {
         seen: &Seen,
         copies: &Copies,
     ) -> Result<bool> {
-        let _writer = self.writer.lock();
+        let _writing = self.write();
         let steps = {
             let state = self.state.read();
             if see(&state, from)? != *seen {
@@ -192,7 +192,7 @@ impl Core {
     // A space that nobody else knows and nothing leads to: its room was removed before the swap.
     fn forget_space(&self, id: &SpaceId) -> Result<()> {
         let tag = id.tag();
-        let _writer = self.writer.lock();
+        let _writing = self.write();
         self.state.write().spaces.remove(&tag);
         let mut batch = Batch::new();
         batch.remove(record::node_key("space", &tag.0));

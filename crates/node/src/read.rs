@@ -124,7 +124,7 @@ impl Core {
                 return Ok((before, body));
             }
         }
-        let _writer = self.writer.lock();
+        let _writing = self.write();
         Ok((self.version(oid)?.0, self.load_body(oid)?))
     }
 

@@ -15,7 +15,7 @@ use crate::head::Head;
 use crate::home::random_bytes;
 use crate::link::ToLink;
 use crate::record::{self, EntryRecord, PendingChange};
-use crate::state::{Space, State};
+use crate::state::{Newborn, Space, State};
 use crate::steps::{born_of, door_record, newborn_head};
 use base::{Entry, EntryKind, EpochId, Hash, Header, Kind, ObjectId, Oid, Run, SpaceId, SpaceTag, limit};
 use crypto::EpochSecret;
@@ -43,6 +43,9 @@ impl Core {
                 return;
             }
             self.remove_garbage();
+            if let Err(e) = self.thin_superseded() {
+                self.problem(format!("old versions of large files cannot be removed: {e}"));
+            }
             wait = match self.seal_all(false) {
                 Ok(next) => next,
                 Err(e) => {
@@ -122,43 +125,55 @@ impl Core {
         Ok(())
     }
 
+    // While an entry is made and stored, whoever only adds what is new does not wait: the writer's lock is held
+    // for a look before, and to show it after.
     fn seal_space(&self, tag: &SpaceTag, due: Due, sealed: &mut Sealed) -> Result<()> {
         self.chunk_newborns(tag, &due)?;
-        let mut writer = self.writer.lock();
+        let _log = self.log.lock();
         self.seal_births(tag, &due.births, sealed)?;
-        self.seal_changes(&mut writer, tag, due, sealed)
+        self.seal_changes(tag, due, sealed)
     }
 
     // Births go ahead in entries of their own: an object shows once its door is there too.
     fn seal_births(&self, tag: &SpaceTag, births: &[ObjectId], sealed: &mut Sealed) -> Result<()> {
+        let mut left = births;
+        while !left.is_empty() {
+            let (group, rest) = self.take_births(tag, left);
+            left = rest;
+            let outcome = self.seal_birth_group(tag, &group, sealed);
+            self.writer.lock().sealing.clear();
+            outcome?;
+        }
+        Ok(())
+    }
+
+    // As many newborns as fit in one entry, as they are now; until it is stored they stay so.
+    fn take_births<'a>(&self, tag: &SpaceTag, births: &'a [ObjectId]) -> (Vec<Newborn>, &'a [ObjectId]) {
+        let mut writer = self.writer.lock();
+        let state = self.state.read();
+        let Some(space) = state.spaces.get(tag) else { return (Vec::new(), &[]) };
         let mut group = Vec::new();
         let mut bytes = 0;
-        for id in births {
-            let newborn = {
-                let state = self.state.read();
-                state.spaces.get(tag).and_then(|s| s.pending.births.get(id)).cloned()
+        for (n, id) in births.iter().enumerate() {
+            let Some(newborn) = space.pending.births.get(id).filter(|newborn| newborn.is_due()) else {
+                continue;
             };
-            let Some(newborn) = newborn else { continue };
             if newborn.bulk.is_some() && !matches!(newborn.birth.content, Content::Manifest(_)) {
                 continue;
             }
             let size = newborn.birth.to_bytes().len();
-            if bytes + size > limit::GATHER_BYTES || group.len() >= limit::BODY_ITEMS / 2 {
-                self.seal_birth_group(tag, std::mem::take(&mut group), sealed)?;
-                bytes = 0;
+            if !group.is_empty() && bytes + size > limit::GATHER_BYTES || group.len() >= limit::BODY_ITEMS / 2
+            {
+                return (group, births.get(n..).unwrap_or_default());
             }
             bytes += size;
-            group.push(newborn);
+            writer.sealing.insert((*tag, *id));
+            group.push(newborn.clone());
         }
-        self.seal_birth_group(tag, group, sealed)
+        (group, &[])
     }
 
-    fn seal_birth_group(
-        &self,
-        tag: &SpaceTag,
-        group: Vec<crate::state::Newborn>,
-        sealed: &mut Sealed,
-    ) -> Result<()> {
+    fn seal_birth_group(&self, tag: &SpaceTag, group: &[Newborn], sealed: &mut Sealed) -> Result<()> {
         if group.is_empty() {
             return Ok(());
         }
@@ -166,7 +181,7 @@ impl Core {
         let mut batch = Batch::new();
         let entry = self.make_entry(tag, items, self.run, &mut batch)?;
         let mut heads = Vec::new();
-        for newborn in &group {
+        for newborn in group {
             let mut head = self.head_to_seal(tag, newborn);
             if let (Some(bulk), Content::Manifest(manifest)) = (newborn.bulk, &newborn.birth.content) {
                 crate::steps::set_content(&mut head, &newborn.birth.content);
@@ -178,25 +193,29 @@ impl Core {
             }
             head.put(&mut batch, tag, &newborn.birth.id);
             batch.remove(record::newborn_key(tag, &newborn.birth.id));
-            heads.push((newborn.birth.clone(), head));
+            heads.push((&newborn.birth, head));
         }
         sealed.ticket = Some(self.store.apply(batch)?);
-        let mut state = self.state.write();
-        let Some(space) = state.spaces.get_mut(tag) else { return Ok(()) };
-        note_entry(space, &entry);
-        for (birth, head) in heads {
-            space.pending.births.remove(&birth.id);
-            space.view.born(birth.id, born_of(&birth), &mut Default::default());
-            space.heads.insert(birth.id, head);
+        let mut late = Batch::new();
+        {
+            let _writer = self.writer.lock();
+            let mut state = self.state.write();
+            let Some(space) = state.spaces.get_mut(tag) else { return Ok(()) };
+            note_entry(space, &entry);
+            for (birth, head) in heads {
+                space.pending.births.remove(&birth.id);
+                space.view.born(birth.id, born_of(birth), &mut Default::default());
+                show_head(space, &birth.id, head, &mut late);
+            }
+            self.store.defer(late)?;
         }
-        drop(state);
         sealed.fresh.push(Fresh { entry, tag: *tag });
         Ok(())
     }
 
     // The head of an object that is about to be sealed: its time stays as it is shown, and a room that
     // was edited keeps what its document says.
-    fn head_to_seal(&self, tag: &SpaceTag, newborn: &crate::state::Newborn) -> Head {
+    fn head_to_seal(&self, tag: &SpaceTag, newborn: &Newborn) -> Head {
         let state = self.state.read();
         let shown = state.spaces.get(tag).and_then(|s| s.heads.get(&newborn.birth.id));
         match shown {
@@ -207,7 +226,7 @@ impl Core {
     }
 
     // Changes of rooms come after the doors they may speak of; one run an entry.
-    fn seal_changes(&self, writer: &mut Writer, tag: &SpaceTag, due: Due, sealed: &mut Sealed) -> Result<()> {
+    fn seal_changes(&self, tag: &SpaceTag, due: Due, sealed: &mut Sealed) -> Result<()> {
         let mut by_run: BTreeMap<bool, Vec<RunChanges>> = BTreeMap::new();
         for n in due.changes {
             let Some(bytes) = self.store.get(&record::pending_change_key(tag, n))? else { continue };
@@ -219,15 +238,14 @@ impl Core {
             }
         }
         for (run, changes) in by_run.remove(&false).unwrap_or_default() {
-            self.seal_run(writer, tag, run, changes, false, sealed)?;
+            self.seal_run(tag, run, changes, false, sealed)?;
         }
         let own: Vec<_> = by_run.remove(&true).unwrap_or_default().into_iter().flat_map(|(_, c)| c).collect();
-        self.seal_run(writer, tag, self.run, own, due.doors, sealed)
+        self.seal_run(tag, self.run, own, due.doors, sealed)
     }
 
     fn seal_run(
         &self,
-        writer: &mut Writer,
         tag: &SpaceTag,
         run: Run,
         changes: Vec<(u64, PendingChange)>,
@@ -238,7 +256,7 @@ impl Core {
         let mut made = Vec::new();
         let mut more = false;
         if doors {
-            (made, more) = self.room_changes(writer, tag, &mut batch)?;
+            (made, more) = self.room_changes(&mut self.writer.lock(), tag, &mut batch)?;
         }
         let mut items: Vec<Item> = made
             .iter()
@@ -276,6 +294,7 @@ impl Core {
             Ok(entry) => entry,
             Err(e) => {
                 // The rooms' documents have what the store has not.
+                let mut writer = self.writer.lock();
                 for room in &made {
                     if let Some(id) = self.state.read().spaces.get(tag).map(|s| s.id) {
                         writer.docs.pop(&Oid { space: id, object: room.id });
@@ -284,12 +303,12 @@ impl Core {
                 return Err(e);
             }
         };
-        self.show_sealed(tag, &entry, made, &numbers);
+        self.show_sealed(tag, &entry, made, &numbers)?;
         sealed.fresh.push(Fresh { entry, tag: *tag });
         if doors {
             self.gathered(tag, more);
         }
-        if rest.is_empty() { Ok(()) } else { self.seal_run(writer, tag, run, rest, false, sealed) }
+        if rest.is_empty() { Ok(()) } else { self.seal_run(tag, run, rest, false, sealed) }
     }
 
     // Nothing is gathering any more, unless something must still wait.
@@ -329,7 +348,9 @@ impl Core {
                 for gone in &gones {
                     door_ops.push(DoorOp::Gone { id, gone: gone.clone() });
                 }
-                journal.remove(record::pending_gone_key(tag, &room, &id));
+                if !gones.is_empty() {
+                    journal.remove(record::pending_gone_key(tag, &room, &id));
+                }
                 journal.put(record::door_key(tag, &room, &id), record::to_bytes(&door_record(&door)));
                 doors.push((id, door));
             }
@@ -356,10 +377,18 @@ impl Core {
         Ok((made, more))
     }
 
-    fn show_sealed(&self, tag: &SpaceTag, entry: &Entry, made: Vec<RoomChange>, numbers: &[u64]) {
+    fn show_sealed(
+        &self,
+        tag: &SpaceTag,
+        entry: &Entry,
+        made: Vec<RoomChange>,
+        numbers: &[u64],
+    ) -> Result<()> {
         let mut delta = Default::default();
+        let mut late = Batch::new();
+        let _writer = self.writer.lock();
         let mut state = self.state.write();
-        let Some(space) = state.spaces.get_mut(tag) else { return };
+        let Some(space) = state.spaces.get_mut(tag) else { return Ok(()) };
         note_entry(space, entry);
         for n in numbers {
             space.pending.changes.remove(n);
@@ -370,15 +399,13 @@ impl Core {
                 space.pending.gones.remove(&(room.id, id));
                 space.view.door(room.id, id, door, &mut delta);
             }
-            let mut head = room.head;
-            if let Some(shown) = space.heads.get(&room.id) {
-                head = Head { mtime: shown.mtime, ..head }.local_of(shown);
-            }
-            space.heads.insert(room.id, head);
+            show_head(space, &room.id, room.head, &mut late);
         }
         let events: Vec<Event> = crate::steps::name_events(&space.id, &delta, false);
+        self.store.defer(late)?;
         drop(state);
         self.emit(events);
+        Ok(())
     }
 
     /// Makes the next entry of this device's log, signed and sealed, and adds it to the batch.
@@ -503,6 +530,19 @@ struct RoomChange {
     change: Vec<u8>,
     head: Head,
     doors: Vec<(base::DoorId, object::Door)>,
+}
+
+// Shows what was sealed. What was made in a room meanwhile moved its time, which was stored over.
+fn show_head(space: &mut Space, id: &ObjectId, sealed: Head, late: &mut Batch) {
+    let mut head = sealed;
+    if let Some(shown) = space.heads.get(id) {
+        let stored = head.to_local();
+        head = Head { mtime: shown.mtime, ..head }.local_of(shown);
+        if head.to_local() != stored {
+            late.put(record::local_key(&space.tag, id), record::to_bytes(&head.to_local()));
+        }
+    }
+    space.heads.insert(*id, head);
 }
 
 fn next_lamport(space: &Space) -> u64 {

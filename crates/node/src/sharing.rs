@@ -68,7 +68,7 @@ impl Core {
 
     /// Makes somebody a member; nothing happens if they are one with at least this role.
     pub(crate) fn add_member(&self, id: &SpaceId, person: &PersonId, role: Role) -> Result<()> {
-        let _writer = self.writer.lock();
+        let _writing = self.write();
         let (_, secret) = self.epoch_to_seal(id)?;
         let operation = {
             let state = self.state.read();
@@ -193,7 +193,7 @@ impl Core {
         for person in people.iter().filter(|person| offered.role(&person.id()).is_some()) {
             self.keep_person(person)?;
         }
-        let mut writer = self.writer.lock();
+        let mut writer = self.write();
         let keys = {
             let mut state = self.state.write();
             let State { spaces, people, .. } = &mut *state;

@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 /// The name of a bulk file.
 pub type BulkName = [u8; 16];
@@ -179,6 +180,16 @@ impl Bulk {
         let path = self.path(name);
         match fs::metadata(&path) {
             Ok(meta) => Ok(Some(meta.len())),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("looking at", &path)(e)),
+        }
+    }
+
+    /// When a file was last written; none where there is none.
+    pub fn made(&self, name: &BulkName) -> Result<Option<SystemTime>, Error> {
+        let path = self.path(name);
+        match fs::metadata(&path).and_then(|meta| meta.modified()) {
+            Ok(made) => Ok(Some(made)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io("looking at", &path)(e)),
         }

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 const EMPTIED_WAITS: Duration = Duration::from_millis(150);
 /// How long edits wait for more when nobody closes or syncs the file.
 const EDITS_WAIT: Duration = Duration::from_secs(1);
+/// How long edits wait for a rest that does not come.
+const EDITS_WAIT_AT_MOST: Duration = Duration::from_secs(5);
 /// Bytes fetched at a time when a file that is elsewhere is to be written.
 const FETCH: usize = 1 << 20;
 
@@ -70,6 +72,8 @@ pub(crate) struct State {
     // When it was last written through a handle, whatever time was set since.
     written: SystemTime,
     touched: Instant,
+    // When what is not committed began.
+    since: Instant,
     writer: Option<Who>,
     // What the writer had read before the base.
     earlier: Vec<Version>,
@@ -125,6 +129,7 @@ impl WorkingCopy {
             mtime: attr.mtime,
             written: attr.ctime,
             touched: Instant::now(),
+            since: Instant::now(),
             writer: None,
             earlier: Vec::new(),
             committing: false,
@@ -272,7 +277,10 @@ impl WorkingCopy {
             _ if state.orphan || (state.database && self.writers.load(Ordering::Relaxed) > 0) => None,
             Change::None => None,
             Change::Emptied => Some(state.touched + EMPTIED_WAITS),
-            Change::Appended(_) | Change::Edited => Some(state.touched + EDITS_WAIT),
+            // A program that writes without end is heard all the same.
+            Change::Appended(_) | Change::Edited => {
+                Some((state.touched + EDITS_WAIT).min(state.since + EDITS_WAIT_AT_MOST))
+            }
         }
     }
 
@@ -394,6 +402,9 @@ impl State {
         self.change = change;
         self.set_writer(writer);
         self.touched = Instant::now();
+        if first {
+            self.since = self.touched;
+        }
         self.mtime = node::now();
         self.written = self.mtime;
         first

@@ -113,3 +113,36 @@ fn a_file_that_cannot_be_opened_is_not_forgotten() {
     }
     sent.check_whole();
 }
+
+#[test]
+fn old_versions_of_large_files_stay_as_long_as_there_is_room_for_them() {
+    let Sent { replicas, oid, content, .. } = sent();
+    let core = replicas.core(0);
+    let tag = replicas.space.tag();
+    // Another file has the first content too, and its chunks with it.
+    let twin = write(core, replicas.root(), "twin", "");
+    core.save(&twin, &Default::default(), NewContent::Bytes(content.clone())).unwrap();
+    replicas.exchange();
+    let kept = |core: &Core| core.store.range(b"b").count();
+    let mut newest = content.clone();
+    for version in 1..=8u8 {
+        newest[..4096].fill(version);
+        core.save(&oid, &core.attr(&oid).unwrap().version, NewContent::Bytes(newest.clone())).unwrap();
+        replicas.exchange();
+    }
+    assert_eq!(kept(core), 9, "all are here while there is room");
+    core.thin_superseded_to(3 * newest.len() as u64).unwrap();
+    assert_eq!(kept(core), 5, "two that are shown, and three of the past");
+    core.thin_superseded_to(0).unwrap();
+    assert_eq!(kept(core), 2);
+    for (oid, bytes) in [(&oid, &newest), (&twin, &content)] {
+        let Body::File(file, size) = core.read(oid).unwrap().1 else { panic!("it is not whole") };
+        let mut found = vec![0; size as usize];
+        file.read_exact_at(&mut found, 0).unwrap();
+        assert!(found == *bytes);
+        // Whatever a friend may still need of what is shown is served.
+        for manifest in crate::read::manifests(core, oid).unwrap() {
+            assert!(manifest.chunks.iter().all(|c| core.sealed_chunk(&tag, &c.id).unwrap().is_some()));
+        }
+    }
+}
