@@ -3,6 +3,7 @@
 use harness::compare::Also;
 use harness::{Person, befriend, differences, sample, shell, text, wait_same, wait_until};
 use std::fs;
+use std::process::Command;
 
 fn friends(room: &str) -> (Person, Person) {
     let (mut ann, mut bob) = (Person::new("ann"), Person::new("bob"));
@@ -136,4 +137,17 @@ fn a_reader_reads_and_is_refused_to_write() {
     }
     assert_eq!(text(&bob.path("paper/news")), "read me\n");
     assert_eq!(harness::compare::names(&ann.path("paper")), ["news"]);
+}
+
+#[test]
+fn a_program_that_writes_without_a_rest_is_heard_all_the_same() {
+    let (ann, bob) = friends("garden");
+    let script = "for n in $(seq 60); do echo line $n; sleep 0.3; done > garden/log";
+    let mut writer = Command::new("sh").args(["-c", script]).current_dir(ann.mount()).spawn().unwrap();
+    let heard = bob.path("garden/log");
+    wait_until("bob has some of it", || fs::read_to_string(&heard).is_ok_and(|log| log.contains("line 2\n")));
+    assert!(writer.try_wait().unwrap().is_none(), "before the writer has ended");
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    wait_until("bob has all of it", || text(&heard) == text(&ann.path("garden/log")));
 }
