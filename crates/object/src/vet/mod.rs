@@ -45,7 +45,7 @@ pub enum Refusal {
     /// It holds operations of a kind or form that no object uses.
     #[error("it holds operations of an unknown kind")]
     Operation,
-    /// Its actor has another change of the same number, or skipped some.
+    /// Its actor has another change of the same number, or skipped some, or it does not build on the one before it.
     #[error("its number does not follow its author's last")]
     Sequence,
     /// Too many changes wait for others already; it can be tried again.
