@@ -282,3 +282,16 @@ fn a_change_beside_its_authors_last_one_is_refused_so_that_what_is_saved_loads()
     assert_eq!(room.apply(&[second], &|_| true).unwrap().taken, 1);
     assert_eq!(Doc::load(&room.save()).unwrap().doors().len(), 3);
 }
+
+#[test]
+fn an_image_holds_a_document_and_nothing_else_that_the_engine_loads() {
+    let doc = born("x");
+    let image = doc.save();
+    assert!(Doc::load(&image).is_ok());
+    // A bundle in its place would take gigabytes; a change, or a document with a bit flipped, is refused as well.
+    for (at, byte) in [(44 + 8, 3), (44 + 8, 1), (44 + 4, image[44 + 4] ^ 1), (image.len() - 1, 0xff)] {
+        let mut bad = image.clone();
+        bad[at] = byte;
+        assert!(matches!(Doc::load(&bad), Err(Error::Image)), "{at}");
+    }
+}

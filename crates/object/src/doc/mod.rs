@@ -150,6 +150,9 @@ impl Doc {
         let born = ChangeHash(field(32)?.try_into().map_err(|_| Error::Image)?);
         let len = u64::from_be_bytes(field(8)?.try_into().map_err(|_| Error::Image)?);
         let saved = field(usize::try_from(len).map_err(|_| Error::Image)?)?;
+        if !crate::vet::is_document(saved) {
+            return Err(Error::Image);
+        }
         let am = catch_unwind(AssertUnwindSafe(|| load_saved(saved))).map_err(|_| Error::Image)??;
         if !am.get_missing_deps(&[born]).is_empty() {
             return Err(Error::Image);
