@@ -10,6 +10,7 @@ use std::io::{BufRead, Read};
 #[serde(tag = "verb", content = "args", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Request {
     Status {},
+    Map { dot: bool },
     Invite { path: Option<Place>, for_name: Option<String>, role: String },
     PeerAdd { card: String, name: Option<String> },
     PeerList {},
