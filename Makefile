@@ -4,7 +4,7 @@ CARGO ?= cargo
 MOUNT ?=
 THREADS ?= 2
 
-.PHONY: help run build test check fmt clippy deny advisories unit system demo bench torture posix clean-mounts
+.PHONY: help run build test check fmt clippy deny advisories unit system fuzz demo bench torture posix clean-mounts
 
 help:
 	@echo "make run         build, start the node, mount on ~/Chorus (MOUNT=DIR: elsewhere)"
@@ -12,6 +12,7 @@ help:
 	@echo "make demo        two nodes on this machine, edits apart, the merged file"
 	@echo "make bench       measure, beside bindfs, sshfs and the disk below"
 	@echo "make torture     kill -9 (ROUNDS=50), a node that is halted, a repository of FILES=4000; long"
+	@echo "make fuzz        the fuzz targets for SECONDS=60 (TARGET=name: one; KEEP=1: keep what is learnt)"
 	@echo "make posix       file system test suites on a mount, long (FSX=100000 operations)"
 	@echo "make advisories  known holes in dependencies (needs the network)"
 	@echo "make clean-mounts  remove mounts that a killed node left behind"
@@ -30,7 +31,7 @@ run:
 # Everything CI runs, the quickest first.
 test:
 	@.ci/prepare test
-	@$(MAKE) --no-print-directory fmt clippy deny unit system
+	@$(MAKE) --no-print-directory fmt clippy deny unit system fuzz
 
 fmt:
 	$(CARGO) fmt --all -- --check
@@ -56,6 +57,12 @@ AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo "--config 'target.\"cfg(all())\".
 # Real nodes, mounts and network namespaces, a few at a time: they share the machine.
 system: build
 	$(CARGO) test -p chorus-tests --locked $(AS_ROOT) -- --test-threads=$(THREADS)
+
+# Whatever reads bytes, fed with what coverage leads to.
+SECONDS ?= 60
+TARGET ?=
+fuzz:
+	tests/fuzz.sh $(SECONDS) $(TARGET)
 
 demo: build
 	@.ci/prepare run

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Who may name whom. What stands here stands in the architecture page, and the other way round.
-const MAY_NAME: [(&str, &[&str]); 12] = [
+const MAY_NAME: [(&str, &[&str]); 13] = [
     ("base", &[]),
     ("crypto", &["base"]),
     ("object", &["base"]),
@@ -18,6 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 12] = [
     ("mount", &["base", "tree"]),
     ("cli", &["base", "crypto", "object", "space", "sync", "store", "net", "node", "tree", "mount"]),
     ("tests", &[]),
+    ("fuzz", &["base", "crypto", "object", "space", "sync"]),
 ];
 
 fn packages() -> Vec<Value> {

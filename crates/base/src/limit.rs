@@ -108,6 +108,8 @@ pub const CONTROL_LINE_BYTES: usize = 1 << 20;
 pub const LOADED_DOCS: usize = 256;
 /// Bytes of rendered text kept.
 pub const RENDERED_BYTES: usize = 64 << 20;
+/// Pairs of a friend's device and an author whose entries it brought, that are counted for the map.
+pub const BROUGHT: usize = 4096;
 /// Events kept for a listener that fell behind.
 pub const EVENTS: usize = 4096;
 /// Bytes of a record in the store's database; a larger one is stored in pieces.

@@ -25,14 +25,28 @@ pub(crate) struct Peer {
     pub(crate) connected: bool,
     pub(crate) met: bool,
     pub(crate) addr: Option<String>,
+    /// `tcp`, `quic` or `relay`, while a link stands.
+    #[serde(default)]
+    pub(crate) carrier: Option<String>,
     pub(crate) last_seen: Option<u64>,
+    #[serde(default)]
+    pub(crate) last_heard: Option<u64>,
     /// Entries they have and we lack.
     pub(crate) behind_us: u64,
     /// Entries we have and they lack.
     pub(crate) behind_them: u64,
+    /// Bytes sent and not acknowledged.
+    #[serde(default)]
+    pub(crate) in_flight: usize,
+    /// Bytes that wait to be sent.
+    #[serde(default)]
+    pub(crate) queued: usize,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) rooms: Vec<String>,
+    /// Whose entries came by them since the start, and how many.
+    #[serde(default)]
+    pub(crate) brings: Vec<(String, u64)>,
 }
 
 /// A space.
@@ -142,12 +156,17 @@ impl From<PeerStatus> for Peer {
             connected: p.connected,
             met: p.met,
             addr: p.addr,
+            carrier: p.carrier.map(str::to_owned),
             last_seen: p.last_seen.map(unix),
+            last_heard: p.last_heard.map(unix),
             behind_us: p.behind_us,
             behind_them: p.behind_them,
+            in_flight: p.in_flight,
+            queued: p.queued,
             bytes_in: p.bytes_in,
             bytes_out: p.bytes_out,
             rooms: p.rooms,
+            brings: p.brings,
         }
     }
 }

@@ -3,19 +3,11 @@
 //! The program sends what was typed and where that is on this machine; the node's side, which
 //! knows the mountpoint, decides.
 
+pub(crate) use crate::control::Place;
+
 use crate::fail::Failure;
 use base::Kind;
-use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
-
-/// A path as it was typed, and its absolute form on this machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
-    /// As typed.
-    pub(crate) given: String,
-    /// The same from the file system's root, symlinks of the way there resolved.
-    pub(crate) full: String,
-}
 
 impl Place {
     /// Reads an argument in the current directory.

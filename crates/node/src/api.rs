@@ -205,18 +205,28 @@ pub struct PeerStatus {
     pub met: bool,
     /// The address it is or was last reached at.
     pub addr: Option<String>,
-    /// When it was last heard.
+    /// How the link travels, while one stands: `tcp`, `quic`, or `relay`.
+    pub carrier: Option<&'static str>,
+    /// When a link with them was last made.
     pub last_seen: Option<SystemTime>,
+    /// When anything last came from them.
+    pub last_heard: Option<SystemTime>,
     /// Entries they have and we lack.
     pub behind_us: u64,
     /// Entries we have and they lack.
     pub behind_them: u64,
+    /// Bytes sent and not acknowledged.
+    pub in_flight: usize,
+    /// Bytes that wait to be sent.
+    pub queued: usize,
     /// Bytes received since the start.
     pub bytes_in: u64,
     /// Bytes sent since the start.
     pub bytes_out: u64,
     /// The shared rooms, by path.
     pub rooms: Vec<String>,
+    /// Whose entries came by them since the start, and how many.
+    pub brings: Vec<(String, u64)>,
 }
 
 /// A space, as `status` shows one.

@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) fetching: AtomicUsize,
     /// How each friend's device stands, as the link thread last saw it.
     pub(crate) links: Mutex<BTreeMap<DeviceId, LinkStatus>>,
+    /// Whose entries came by whose link.
+    pub(crate) brought: Mutex<crate::map::Brought>,
     pub(crate) net: RwLock<Option<Arc<net::Net>>>,
     /// Blobs that are being fetched: what of them is here, the newest chunks included.
     pub(crate) partial: RwLock<BTreeMap<(SpaceTag, Hash), BlobRecord>>,

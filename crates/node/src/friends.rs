@@ -342,10 +342,7 @@ impl Core {
 
     /// What people call the owner of a device.
     pub(crate) fn name_of_device(&self, device: &DeviceId) -> String {
-        let state = self.state.read();
-        let person = state.people.person_of(device);
-        let name = person.and_then(|p| state.petname(&p).map(str::to_owned));
-        name.unwrap_or_else(|| crypto::fingerprint(&device.0))
+        self.state.read().called(device)
     }
 
     /// The friend of a petname.

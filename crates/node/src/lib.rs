@@ -28,6 +28,7 @@ mod home;
 mod intake;
 mod link;
 mod local;
+mod map;
 mod moved;
 mod names;
 mod node;

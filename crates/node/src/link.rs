@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::intake::Took;
 use crate::record;
 use crate::seal::Fresh;
+use crate::status::LinkStatus;
 use base::{ChunkId, DeviceId, Entry, Hash, SpaceTag, limit};
 use crossbeam_channel::{Receiver, Sender};
 use crypto::TopicSecret;
@@ -170,6 +171,7 @@ impl Link {
         let clear = header.epoch.is_none();
         match took {
             Took::Stored(_) => {
+                self.core.note_brought(from, log.device);
                 self.step(Input::Stored {
                     tag,
                     log,
@@ -431,15 +433,8 @@ impl Link {
         let mut links = self.core.links.lock();
         links.clear();
         for peer in self.allowed.keys() {
-            let status = self.sync.peer(peer);
-            links.insert(
-                *peer,
-                crate::status::LinkStatus {
-                    connected: self.connected.contains(peer),
-                    behind_us: status.as_ref().map_or(0, |s| s.behind_us),
-                    behind_them: status.as_ref().map_or(0, |s| s.behind_them),
-                },
-            );
+            let connected = self.connected.contains(peer);
+            links.insert(*peer, LinkStatus::of(&self.sync, peer, connected, self.now()));
         }
     }
 }

@@ -494,6 +494,16 @@ impl Node {
         self.core.status_text()
     }
 
+    /// Who hears whom, as far as it is known here: text for people.
+    pub fn map_text(&self) -> String {
+        self.core.map_text()
+    }
+
+    /// The same in the language of Graphviz.
+    pub fn map_dot(&self) -> String {
+        self.core.map_dot()
+    }
+
     /// Everything that `chorus status` prints.
     pub fn status(&self) -> Status {
         self.core.status()

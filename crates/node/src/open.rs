@@ -93,6 +93,7 @@ impl Core {
             partial: RwLock::default(),
             layouts: Mutex::new(lru::LruCache::new(LAYOUTS)),
             links: Mutex::default(),
+            brought: Mutex::default(),
             net: RwLock::new(None),
             arrivals: (Mutex::new(0), Condvar::new()),
             moved: crate::moved::Moved::new(),

@@ -22,6 +22,10 @@ pub(crate) struct LinkStatus {
     pub(crate) connected: bool,
     pub(crate) behind_us: u64,
     pub(crate) behind_them: u64,
+    /// When anything last came from it in this run.
+    pub(crate) heard: Option<std::time::SystemTime>,
+    /// Bytes sent and not acknowledged.
+    pub(crate) in_flight: usize,
 }
 
 impl Core {
@@ -98,21 +102,32 @@ impl Core {
             connected: false,
             met: peer.met,
             addr: None,
+            carrier: None,
             last_seen: (peer.seen > 0).then(|| clock::from_ms(peer.seen)),
+            last_heard: (peer.seen > 0).then(|| clock::from_ms(peer.seen)),
             behind_us: 0,
             behind_them: 0,
+            in_flight: 0,
+            queued: 0,
             bytes_in: 0,
             bytes_out: 0,
             rooms: Vec::new(),
+            brings: self.brings(state, &devices),
         };
         for device in devices {
             if let Some(link) = links.get(&device) {
                 status.connected |= link.connected;
                 status.behind_us += link.behind_us;
                 status.behind_them += link.behind_them;
+                status.last_heard = status.last_heard.max(link.heard);
+                status.in_flight += link.in_flight;
             }
             if let Some(carried) = carried.get(&device) {
                 status.addr = carried.addr.clone().or(status.addr);
+                if let Some(addr) = carried.addr.as_ref().filter(|_| carried.connected) {
+                    status.carrier = Some(crate::map::carrier(addr, carried.transport));
+                }
+                status.queued += carried.queued;
                 status.bytes_in += carried.bytes_in;
                 status.bytes_out += carried.bytes_out;
             }

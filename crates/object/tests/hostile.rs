@@ -1,8 +1,10 @@
 //! What a member may send who means harm: nothing of it may end the program, hang it or fill the memory,
 //! and every document can be built again from what was good.
 
-use base::{Actor, Hash, ObjectId};
-use object::{Birth, Body, Content, Doc, Error, Manifest, Meta, Refusal, Type};
+use base::{Actor, DeviceId, DoorId, Hash, ObjectId};
+use object::{
+    Birth, Body, Content, Doc, Door, DoorKind, DoorOp, Error, Manifest, Meta, Refusal, Target, Type,
+};
 use proptest::prelude::*;
 
 fn actor(n: u8) -> Actor {
@@ -248,4 +250,48 @@ fn an_element_of_a_text_is_one_letter_and_nothing_is_put_over_it() {
         assert_eq!(refused, Some(Refusal::Operation), "{insert} {letters} {kind}");
     }
     assert_ne!(refusal(&mut born("x"), change(1, "ä", 6)), Some(Refusal::Operation));
+}
+
+#[test]
+fn a_change_beside_its_authors_last_one_is_refused_so_that_what_is_saved_loads() {
+    let birth =
+        Birth { id: ObjectId([1; 16]), kind: Type::Room, meta: Meta::default(), content: Content::Empty };
+    let add = |n: u8| DoorOp::Add {
+        id: DoorId([n; 16]),
+        door: Door {
+            name: vec![b'a' + n],
+            target: Target { space: None, object: ObjectId([n; 16]) },
+            kind: DoorKind::Place,
+            at: (1, DeviceId([n; 32])),
+            gone: Vec::new(),
+        },
+    };
+    let mut room = Doc::born(&birth).unwrap();
+    room.edit_room(&actor(9), 0, &[add(1)]).unwrap().unwrap();
+    let second = room.clone().edit_room(&actor(9), 0, &[add(2), add(3)]).unwrap().unwrap().change;
+    // The same, on the birth alone: the engine takes it, and cannot load what it saves then.
+    let mut beside = inside(&second);
+    beside[1..33].copy_from_slice(&room.birth_hash().0);
+    // And with operations that have the numbers of others.
+    let mut again = inside(&second);
+    again[1 + 32 + 1 + 16 + 1] = 1;
+    for change in [beside, again] {
+        assert_eq!(refusal(&mut room, framed(&change)), Some(Refusal::Sequence));
+        assert_eq!(Doc::load(&room.save()).unwrap().doors(), room.doors());
+    }
+    assert_eq!(room.apply(&[second], &|_| true).unwrap().taken, 1);
+    assert_eq!(Doc::load(&room.save()).unwrap().doors().len(), 3);
+}
+
+#[test]
+fn an_image_holds_a_document_and_nothing_else_that_the_engine_loads() {
+    let doc = born("x");
+    let image = doc.save();
+    assert!(Doc::load(&image).is_ok());
+    // A bundle in its place would take gigabytes; a change, or a document with a bit flipped, is refused as well.
+    for (at, byte) in [(44 + 8, 3), (44 + 8, 1), (44 + 4, image[44 + 4] ^ 1), (image.len() - 1, 0xff)] {
+        let mut bad = image.clone();
+        bad[at] = byte;
+        assert!(matches!(Doc::load(&bad), Err(Error::Image)), "{at}");
+    }
 }

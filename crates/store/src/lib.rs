@@ -51,6 +51,7 @@ mod open;
 mod range;
 mod record;
 mod reserve;
+mod stamp;
 mod write;
 
 pub use batch::Batch;

@@ -2,6 +2,7 @@
 //! and up to which batch it is durable.
 
 use crate::Error;
+use crate::stamp::{NUMBER_BYTES, format_of, format_words, number, number_of};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
@@ -11,7 +12,6 @@ use std::path::Path;
 pub const FORMAT: u64 = 1;
 
 const FORMAT_FILE: &str = "FORMAT";
-const FORMAT_WORDS: &str = "chorus store ";
 const CLEAN_FILE: &str = "clean";
 const DURABLE_FILE: &str = "durable";
 
@@ -28,11 +28,7 @@ pub(crate) fn read_format(dir: &Path) -> Result<bool, Error> {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(Error::io("reading", &path)(e)),
     };
-    let found = std::str::from_utf8(&text)
-        .ok()
-        .and_then(|t| t.strip_prefix(FORMAT_WORDS))
-        .and_then(|t| t.trim_end().parse::<u64>().ok())
-        .ok_or_else(|| Error::corrupt(dir, "its FORMAT file says no format"))?;
+    let found = format_of(&text).ok_or_else(|| Error::corrupt(dir, "its FORMAT file says no format"))?;
     match found {
         FORMAT => Ok(true),
         _ => Err(Error::Newer { dir: dir.to_owned(), found, known: FORMAT }),
@@ -41,12 +37,12 @@ pub(crate) fn read_format(dir: &Path) -> Result<bool, Error> {
 
 /// Writes the format mark, durably; the last step of making a store.
 pub(crate) fn write_format(dir: &Path) -> Result<(), Error> {
-    replace(dir, FORMAT_FILE, format!("{FORMAT_WORDS}{FORMAT}\n").as_bytes())
+    replace(dir, FORMAT_FILE, format_words(FORMAT).as_bytes())
 }
 
 /// The number of the last batch before a clean close; none where the last close was not clean.
 pub(crate) fn read_clean(dir: &Path) -> Option<u64> {
-    fs::read(dir.join(CLEAN_FILE)).ok().and_then(|bytes| read_number(&bytes))
+    fs::read(dir.join(CLEAN_FILE)).ok().and_then(|bytes| number_of(&bytes))
 }
 
 /// Says that the store was closed cleanly after this batch.
@@ -91,8 +87,8 @@ impl Witness {
 
     /// The number it says; zero where it says none.
     pub(crate) fn read(&self) -> u64 {
-        let mut bytes = [0; 12];
-        self.file.read_exact_at(&mut bytes, 0).ok().and_then(|()| read_number(&bytes)).unwrap_or(0)
+        let mut bytes = [0; NUMBER_BYTES];
+        self.file.read_exact_at(&mut bytes, 0).ok().and_then(|()| number_of(&bytes)).unwrap_or(0)
     }
 
     /// Says that everything up to this batch is durable.
@@ -107,19 +103,6 @@ pub(crate) fn forget_promises(dir: &Path) -> Result<(), Error> {
     let witness = Witness::open(dir)?;
     let path = dir.join(DURABLE_FILE);
     witness.file.set_len(0).and_then(|()| witness.file.sync_all()).map_err(Error::io("emptying", &path))
-}
-
-fn number(seq: u64) -> [u8; 12] {
-    let mut out = [0; 12];
-    out[..8].copy_from_slice(&seq.to_be_bytes());
-    let crc = crc32fast::hash(&out[..8]);
-    out[8..].copy_from_slice(&crc.to_be_bytes());
-    out
-}
-
-fn read_number(bytes: &[u8]) -> Option<u64> {
-    let seq = u64::from_be_bytes(*bytes.first_chunk()?);
-    (bytes == number(seq)).then_some(seq)
 }
 
 fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {

@@ -17,7 +17,11 @@ struct Row {
     text: fn(&Node) -> String,
 }
 
-const FILES: &[Row] = &[Row { name: "status", text: Node::status_text }];
+const FILES: &[Row] = &[
+    Row { name: "status", text: Node::status_text },
+    Row { name: "map", text: Node::map_text },
+    Row { name: "map.dot", text: Node::map_dot },
+];
 
 impl Control {
     /// The name below `.chorus`.

@@ -5,34 +5,20 @@
 //! `{"verb": …, "args": {…}}` is answered by `{"ok": …}` or `{"error": {kind, message, hint}}`.
 
 pub(crate) mod client;
+mod line;
 pub(crate) mod server;
+
+pub(crate) use line::{Place, Request};
 
 use crate::fail::Failure;
 use crate::home::Home;
-use crate::place::Place;
-use base::{Kind, limit};
+use base::Kind;
+use line::Bad;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
-
-/// What the node can be asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verb", content = "args", rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum Request {
-    Status {},
-    Invite { path: Option<Place>, for_name: Option<String>, role: String },
-    PeerAdd { card: String, name: Option<String> },
-    PeerList {},
-    PeerShow { name: String },
-    PeerRemove { name: String },
-    Share { path: Place, with: String, role: String },
-    Join { spec: String, path: Option<Place> },
-    Members { path: Place },
-    Log { path: Place, max: usize },
-    Down {},
-}
 
 /// What it answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,39 +39,30 @@ pub(crate) fn socket_path(home: &Home) -> std::io::Result<(OwnedFd, PathBuf)> {
 
 /// Reads one line of bounded length; `None` at the end of the stream.
 pub(crate) fn read_line(from: &mut impl BufRead) -> Result<Option<String>, Failure> {
-    let mut line = Vec::new();
-    let most = limit::CONTROL_LINE_BYTES as u64 + 1;
-    from.by_ref()
-        .take(most)
-        .read_until(b'\n', &mut line)
-        .map_err(|e| Failure::of(Kind::of_io(&e), format!("reading the control socket: {e}")))?;
-    if line.is_empty() {
-        return Ok(None);
-    }
-    if line.last() != Some(&b'\n') {
-        return Err(if line.len() as u64 >= most {
-            Failure::of(Kind::TooLarge, format!("a line over {} bytes", limit::CONTROL_LINE_BYTES))
-        } else {
-            Failure::of(Kind::Interrupted, "the control socket was closed within a line")
-        });
-    }
-    line.pop();
-    String::from_utf8(line).map(Some).map_err(|_| Failure::of(Kind::Invalid, "a line that is not UTF-8"))
+    Ok(line::read_line(from)?)
 }
 
 /// Reads a request; `args` may be left out where there are none.
 pub(crate) fn parse(line: &str) -> Result<Request, Failure> {
-    let bad = |e: serde_json::Error| Failure::of(Kind::Invalid, format!("not a request: {e}"));
-    let mut value: Value = serde_json::from_str(line).map_err(bad)?;
-    if let Value::Object(map) = &mut value {
-        map.entry("args").or_insert_with(|| Value::Object(Default::default()));
+    Ok(line::parse(line)?)
+}
+
+impl From<Bad> for Failure {
+    fn from(bad: Bad) -> Failure {
+        let kind = match &bad {
+            Bad::Read(e) => Kind::of_io(e),
+            Bad::Long => Kind::TooLarge,
+            Bad::Cut => Kind::Interrupted,
+            Bad::NotText | Bad::NotRequest(_) => Kind::Invalid,
+        };
+        Failure::of(kind, bad.to_string())
     }
-    serde_json::from_value(value).map_err(bad)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::limit;
 
     #[test]
     fn requests_are_one_object_a_line() {

@@ -173,6 +173,7 @@ fn answer(served: &Served, request: Request) -> Result<Value, Failure> {
             let mount = served.mount.as_deref().map(|m| m.display().to_string());
             value(Whole::of(node.status(), &served.home.dir().display().to_string(), mount.as_deref()))
         }
+        Request::Map { dot } => value(if dot { node.map_dot() } else { node.map_text() }),
         Request::Invite { path, for_name, role } => {
             let path = path.as_ref().map(at).transpose()?;
             value(node.invite(path.as_deref(), for_name.as_deref(), role_of(&role)?)?)

@@ -141,6 +141,8 @@ mod tests {
             "up --no-mount --listen /ip4/127.0.0.1/tcp/0 --listen /ip4/127.0.0.1/udp/0/quic-v1",
             "--home /tmp/h status --json",
             "status",
+            "status --map",
+            "status --map --dot",
             "down",
             "init --name ann",
             "doctor",

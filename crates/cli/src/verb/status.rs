@@ -5,17 +5,27 @@ use crate::control::client::ask;
 use crate::facts::{Peer, Space, Whole};
 use crate::fail::Failure;
 use crate::home::Home;
-use crate::show::{ago, bytes, json, line, table};
+use crate::show::{ago, bytes, json, line, table, text};
 
 /// Show me, friends, rooms, the mount and what is wrong
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["map", "dot"])]
     json: bool,
+    /// Draw who hears whom, as far as this node knows
+    #[arg(long)]
+    map: bool,
+    /// Draw it in the language of Graphviz, for `dot -Tsvg`
+    #[arg(long)]
+    dot: bool,
 }
 
 pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
+    if args.map || args.dot {
+        text(&ask::<String>(home, &Request::Map { dot: args.dot })?);
+        return Ok(());
+    }
     let whole: Whole = ask(home, &Request::Status {})?;
     if args.json {
         return json(&whole);

@@ -17,14 +17,18 @@ const WAITING: usize = 4096;
 #[derive(Default)]
 struct Ready {
     changes: Vec<Given>,
-    hashes: BTreeSet<ChangeHash>,
+    /// Each with the number of its last operation.
+    hashes: BTreeMap<ChangeHash, u64>,
     clock: Clock,
+    last_ops: BTreeMap<Actor, u64>,
 }
 
 impl Ready {
     fn add(&mut self, index: Option<usize>, change: Vetted) {
+        let last_op = change.change.max_op();
         self.clock.insert(change.actor, change.seq);
-        self.hashes.insert(change.hash);
+        self.last_ops.insert(change.actor, last_op);
+        self.hashes.insert(change.hash, last_op);
         self.changes.push((index, change));
     }
 }
@@ -158,7 +162,7 @@ impl Doc {
     }
 
     fn fits(&self, ready: &Ready, change: &Vetted) -> Fit {
-        let known = |hash: &ChangeHash| ready.hashes.contains(hash) || has(&self.am, hash);
+        let known = |hash: &ChangeHash| ready.hashes.contains_key(hash) || has(&self.am, hash);
         let last =
             |actor: &Actor| ready.clock.get(actor).or_else(|| self.clock.get(actor)).copied().unwrap_or(0);
         if known(&change.hash) {
@@ -176,12 +180,26 @@ impl Doc {
         if last(&change.actor) != change.seq - 1 {
             return Fit::Later(Missing::Number(change.actor, change.seq - 1));
         }
+        if !self.follows(ready, change) {
+            return Fit::Not(Refusal::Sequence);
+        }
         // The engine takes it for granted that it knows whoever an operation names.
         let mut named = change.change.other_actor_ids().iter().map(|other| counted(other.to_bytes()));
         match named.find(|other| other.0 != BORN && last(other) == 0) {
             Some(other) => Fit::Later(Missing::Number(other, 1)),
             None => Fit::Now,
         }
+    }
+
+    // Whether a change, all of whose past is here, builds on its author's last one and numbers its operations above
+    // all that it builds on. The engine would take others, and not load what it saves then.
+    fn follows(&self, ready: &Ready, change: &Vetted) -> bool {
+        let engine = |hash: &ChangeHash| self.am.get_change_meta_by_hash(hash).map(|change| change.max_op);
+        let last_op =
+            |hash: &ChangeHash| ready.hashes.get(hash).copied().or_else(|| engine(hash)).unwrap_or(0);
+        let past = change.deps.iter().map(last_op).max().unwrap_or(0);
+        let own = ready.last_ops.get(&change.actor).or_else(|| self.last_ops.get(&change.actor));
+        change.start_op > past && own.is_none_or(|own| *own <= past)
     }
 
     // Those that waited already come first: nobody who sends more takes their place.
@@ -252,7 +270,7 @@ impl Doc {
         let mut touched = BTreeSet::new();
         let before = self.am.get_heads();
         for (_, change) in part {
-            self.clock.insert(change.actor, change.seq);
+            self.count(change.actor, change.seq, change.change.max_op());
             self.remember(change.hash);
             if self.shown.born.kind == Type::Room {
                 self.shown.doors.take(&change.change, &mut touched);

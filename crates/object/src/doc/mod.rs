@@ -50,7 +50,7 @@ use automerge::{ActorId, Automerge, ChangeHash, LoadOptions, PatchLog, ReadDoc, 
 use base::{Actor, Hash};
 use shape::Born;
 use show::Shown;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The actor of the change derived from a birth.
@@ -78,6 +78,8 @@ pub struct Doc {
     am: Automerge,
     born: ChangeHash,
     clock: Clock,
+    /// The number of each actor's last operation.
+    last_ops: BTreeMap<Actor, u64>,
     shown: Shown,
     /// Changes that came before others they build on.
     waiting: Vec<Vetted>,
@@ -118,6 +120,7 @@ impl Doc {
             am,
             born,
             clock: Clock::new(),
+            last_ops: BTreeMap::new(),
             shown: Shown::nothing(kind),
             waiting: Vec::new(),
             fresh: BTreeSet::new(),
@@ -125,10 +128,9 @@ impl Doc {
         };
         doc.guard(|doc| {
             doc.shown = show::whole(&doc.am, kind)?;
-            for change in doc.am.get_changes_meta(&[doc.born]) {
-                let seq = doc.clock.entry(counted(change.actor.to_bytes())).or_default();
-                *seq = change.seq.max(*seq);
-            }
+            let all = doc.am.get_changes_meta(&[doc.born]);
+            let all: Vec<_> = all.iter().map(|c| (counted(c.actor.to_bytes()), c.seq, c.max_op)).collect();
+            all.into_iter().for_each(|(actor, seq, last_op)| doc.count(actor, seq, last_op));
             Ok(())
         })?;
         Ok(doc)
@@ -148,6 +150,9 @@ impl Doc {
         let born = ChangeHash(field(32)?.try_into().map_err(|_| Error::Image)?);
         let len = u64::from_be_bytes(field(8)?.try_into().map_err(|_| Error::Image)?);
         let saved = field(usize::try_from(len).map_err(|_| Error::Image)?)?;
+        if !crate::vet::is_document(saved) {
+            return Err(Error::Image);
+        }
         let am = catch_unwind(AssertUnwindSafe(|| load_saved(saved))).map_err(|_| Error::Image)??;
         if !am.get_missing_deps(&[born]).is_empty() {
             return Err(Error::Image);
@@ -216,6 +221,14 @@ impl Doc {
     /// How many changes wait for others that have not arrived.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    // That an actor's change of this number, up to this operation, is here.
+    fn count(&mut self, actor: Actor, seq: u64, last_op: u64) {
+        for (counts, n) in [(&mut self.clock, seq), (&mut self.last_ops, last_op)] {
+            let count = counts.entry(actor).or_default();
+            *count = n.max(*count);
+        }
     }
 
     // Runs what may panic in the engine. After a panic nothing in the document is to be relied on.
@@ -294,7 +307,7 @@ impl Doc {
 
     fn made(&mut self, hash: ChangeHash) -> Result<Made> {
         let change = self.am.get_change_by_hash(&hash).ok_or(Error::Panicked)?;
-        self.clock.insert(counted(change.actor_id().to_bytes()), change.seq());
+        self.count(counted(change.actor_id().to_bytes()), change.seq(), change.max_op());
         self.remember(hash);
         self.shown.set_heads(&self.am);
         Ok(Made {

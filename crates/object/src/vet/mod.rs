@@ -23,6 +23,10 @@ use std::panic::catch_unwind;
 /// Operations in one change: a text at its limit, every letter replaced.
 pub const CHANGE_OPS: usize = 2 * limit::TEXT_BYTES + 65_536;
 
+/// Kinds of the engine's chunks.
+const DOCUMENT: u8 = 0;
+const CHANGE: u8 = 1;
+
 /// No operation may be numbered higher: the engine stops at 32 bits, and whoever writes next needs room.
 const HIGHEST_OP: u64 = 1 << 31;
 
@@ -45,7 +49,7 @@ pub enum Refusal {
     /// It holds operations of a kind or form that no object uses.
     #[error("it holds operations of an unknown kind")]
     Operation,
-    /// Its actor has another change of the same number, or skipped some.
+    /// Its actor has another change of the same number, or skipped some, or it does not build on the one before it.
     #[error("its number does not follow its author's last")]
     Sequence,
     /// Too many changes wait for others already; it can be tried again.
@@ -101,7 +105,7 @@ pub(crate) fn vet(bytes: &[u8], allows: &dyn Fn(&Actor) -> bool) -> Result<Vette
 /// gathers changes into one body counts with this.
 pub fn operations(change: &[u8]) -> u64 {
     let tally = || {
-        let mut input = Input(unframed(change)?.2);
+        let mut input = Input(unframed(change, CHANGE)?.2);
         let head = head(&mut input)?;
         columns(&mut input, head.actors).ok()
     };
@@ -111,6 +115,12 @@ pub fn operations(change: &[u8]) -> u64 {
 // What remains to be found wrong costs no more than the operations counted above.
 fn parse(bytes: &[u8]) -> Option<Change> {
     catch_unwind(|| Change::from_bytes(bytes.to_vec()).ok()).ok().flatten()
+}
+
+/// Whether these bytes are one saved document and nothing else, with its checksum in order. The engine would load
+/// other things too, of which nothing here is ever made.
+pub(crate) fn is_document(bytes: &[u8]) -> bool {
+    unframed(bytes, DOCUMENT).is_some_and(|(checksum, hashed, _)| Hash::of(&[hashed]).0[..4] == *checksum)
 }
 
 /// How long the change is that these bytes begin with, by its own word.
@@ -123,20 +133,20 @@ pub(crate) fn frame_len(bytes: &[u8]) -> Option<usize> {
 // The magic, four bytes of the hash, the chunk type (1: a change, not deflated; bodies are packed as
 // a whole), the length.
 fn frame(bytes: &[u8]) -> Option<(Hash, &[u8])> {
-    let (checksum, hashed, data) = unframed(bytes)?;
+    let (checksum, hashed, data) = unframed(bytes, CHANGE)?;
     let hash = Hash::of(&[hashed]);
     if hash.0[..4] == *checksum { Some((hash, data)) } else { None }
 }
 
 // The checksum, what it is of, and what is inside.
-fn unframed(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+fn unframed(bytes: &[u8], chunk: u8) -> Option<(&[u8], &[u8], &[u8])> {
     let mut input = Input(bytes);
     if input.take(4)? != [0x85, 0x6f, 0x4a, 0x83] {
         return None;
     }
     let checksum = input.take(4)?;
     let hashed = input.0;
-    if input.take(1)? != [1] {
+    if input.take(1)? != [chunk] {
         return None;
     }
     let len = input.uleb()?;
