@@ -92,7 +92,7 @@ impl Composer {
     }
 
     /// The end, with the signature over `digest`.
-    pub fn close(self, signature: &[u8; SIGNATURE]) -> Vec<u8> {
+    pub fn close(&self, signature: &[u8; SIGNATURE]) -> Vec<u8> {
         let mut out = vec![0; LENGTH];
         out.extend(signature);
         out
@@ -146,7 +146,8 @@ impl Items {
             return Ok(self.close());
         }
         let Some(bytes) = rest.get(..length) else { return Ok(None) };
-        let item = if self.opened { Item::Envelope(envelope(bytes)?) } else { Item::Opening(opening(bytes)?) };
+        let item =
+            if self.opened { Item::Envelope(envelope(bytes)?) } else { Item::Opening(opening(bytes)?) };
         self.opened = true;
         self.chain = next_link(&self.chain, bytes);
         self.at += LENGTH + length;

@@ -2,8 +2,10 @@
 //!
 //! A unix socket, 0600, in a home that is 0700; whoever connects must be the same user (the
 //! kernel says who it is). One JSON object a line, at most `limit::CONTROL_LINE_BYTES`: a request
-//! `{"verb": …, "args": {…}}` is answered by `{"ok": …}` or `{"error": {kind, message, hint}}`.
+//! `{"verb": …, "args": {…}}` is answered by `{"ok": …}` or `{"error": {kind, message, hint}}`; long
+//! work tells `{"progress": …}` before that.
 
+mod carry;
 pub(crate) mod client;
 pub(crate) mod server;
 
@@ -31,7 +33,40 @@ pub(crate) enum Request {
     Join { spec: String, path: Option<Place> },
     Members { path: Place },
     Log { path: Place, max: usize },
+    BundleExport { to: String, place: Destination, all: bool },
+    BundleImport { path: PathBuf },
+    Dtn(DtnWish),
     Down {},
+}
+
+/// Where bundles go: absolute paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Destination {
+    /// One new file.
+    File(PathBuf),
+    /// A folder of them.
+    Spool(PathBuf),
+}
+
+/// What is to change of how friends are reached over DTN; what is not named stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DtnWish {
+    /// The daemon's address; an empty one: none any more.
+    pub(crate) daemon: Option<String>,
+    /// Friends, each with the endpoint it was given.
+    pub(crate) peers: Vec<(String, Option<String>)>,
+    pub(crate) forget: Vec<String>,
+    pub(crate) patience: Option<u64>,
+}
+
+/// How far a long work is; any number of them come before an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) what: String,
+    pub(crate) done: u64,
+    pub(crate) total: u64,
 }
 
 /// What it answers.
@@ -40,6 +75,7 @@ pub(crate) enum Request {
 pub(crate) enum Answer {
     Ok(Value),
     Error(Failure),
+    Progress(Step),
 }
 
 /// The socket by way of an open directory: a home's path may be longer than the 107 bytes that a
