@@ -2,23 +2,17 @@
 
 use harness::compare::Also;
 use harness::namespace::Island;
-use harness::{Person, must, sample, shell, text, wait_same, wait_until};
+use harness::{Person, acquaint, must, sample, shell, text, wait_same, wait_until};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 // Two who know each other by their cards, on machines without any network.
 struct Apart {
     ann: Person,
     bob: Person,
     _islands: [Island; 2],
-}
-
-fn acquaint(one: &Person, other: &Person) {
-    let card = one.dir().join(format!("{}.card", other.name));
-    fs::write(&card, other.ok(&["invite"])).unwrap();
-    one.ok(&["peer", "add", card.to_str().unwrap(), "--name", &other.name]);
 }
 
 fn apart() -> Apart {
@@ -28,11 +22,8 @@ fn apart() -> Apart {
     let mut bob = Person::without_network("bob", &islands[1].name);
     ann.up();
     bob.up();
-    // Each waits a while for an answer.
-    std::thread::scope(|scope| {
-        scope.spawn(|| acquaint(&ann, &bob));
-        scope.spawn(|| acquaint(&bob, &ann));
-    });
+    acquaint(&ann, &bob);
+    acquaint(&bob, &ann);
     fs::create_dir(ann.path("garden")).unwrap();
     ann.ok(&["share", "/garden", "--with", "bob"]);
     Apart { ann, bob, _islands: islands }
@@ -206,7 +197,7 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_large_file_goes_over_a_small_stick_and_a_node_that_is_killed() {
-    let Apart { ann, mut bob, _islands } = apart();
+    let Apart { mut ann, mut bob, _islands } = apart();
     let disk = SmallDisk::new(ann.dir().join("small"), 40);
     fs::write(ann.dir().join("film"), sample::Numbers::from(3).bytes(100 << 20)).unwrap();
     shell(ann.dir(), "cp film mnt/garden/film");
@@ -220,20 +211,23 @@ fn a_large_file_goes_over_a_small_stick_and_a_node_that_is_killed() {
     let of_film = |path: &Path| ann.fails(1, &["bundle", "export", "--to", "bob", name(path)]);
     assert!(of_film(&disk.0.join("film")).contains("hint: make room"));
     disk.resize(200);
+    // Killed while it writes the rest: what is named is whole, and the next export goes on.
+    let mut writing = quietly(ann.command(&["bundle", "export", "--to", "bob", "--spool", &spool]));
+    wait_until("it writes", || disk_bytes(&disk.0) > 50 << 20 || writing.try_wait().unwrap().is_some());
+    ann.kill();
+    let _ = writing.wait();
+    must(Command::new("umount").arg("-l").arg(ann.mount()));
+    ann.up();
     let rest = export(&ann, "bob", &disk.0);
     assert!(rest["covered"].as_u64().unwrap() > 0 && rest["left"] == 0, "{rest}");
-    assert!(bundles(&disk.0).len() > part.len());
+    let all = bundles(&disk.0);
+    assert!(all.len() > part.len() && all.iter().all(|path| name(path).ends_with(".bundle")), "{all:?}");
 
     bob.ok(&["bundle", "import", name(&part[0])]);
     bob.ok(&["join", "ann/garden", "/garden"]);
     // Killed while it takes the rest in.
     let bulk = bob.home().join("store");
-    let mut importing = bob
-        .command(&["bundle", "import", &spool])
-        .stderr(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut importing = quietly(bob.command(&["bundle", "import", &spool]));
     wait_until("some of the film is there", || {
         disk_bytes(&bulk) > 15 << 20 || importing.try_wait().unwrap().is_some()
     });
@@ -254,7 +248,46 @@ fn a_large_file_goes_over_a_small_stick_and_a_node_that_is_killed() {
     });
 }
 
+fn quietly(mut command: Command) -> Child {
+    command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
+}
+
 fn disk_bytes(dir: &Path) -> u64 {
     let said = Command::new("du").args(["-s", "--block-size=1"]).arg(dir).output().unwrap();
     String::from_utf8_lossy(&said.stdout).split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn two_friends_hear_of_each_other_by_a_third() {
+    let Apart { ann, bob, _islands } = apart();
+    let mut carol = Person::without_network("carol", &_islands[0].name);
+    carol.up();
+    for friend in [&ann, &bob] {
+        acquaint(friend, &carol);
+        acquaint(&carol, friend);
+    }
+    ann.ok(&["share", "/garden", "--with", "carol"]);
+    fs::write(ann.path("garden/from-ann"), "ann\n").unwrap();
+    let mut carried = 0;
+    let mut carry = |from: &Person, to: &Person, by: &Person| {
+        carried += 1;
+        let file = from.dir().join(format!("bundle-{carried}"));
+        from.ok(&["bundle", "export", "--to", &to.name, name(&file)]);
+        // Whoever carries it cannot open it.
+        assert!(by.fails(1, &["bundle", "import", name(&file)]).contains("somebody else"));
+        to.ok(&["bundle", "import", name(&file)]);
+    };
+    carry(&ann, &carol, &bob);
+    carol.ok(&["join", "ann/garden", "/garden"]);
+    carry(&ann, &carol, &bob);
+    assert_eq!(text(&carol.path("garden/from-ann")), "ann\n");
+    // Nothing ever goes from Ann to Bob, or back, but by Carol.
+    carry(&carol, &bob, &ann);
+    bob.ok(&["join", "carol/garden", "/garden"]);
+    carry(&carol, &bob, &ann);
+    assert_eq!(text(&bob.path("garden/from-ann")), "ann\n");
+    fs::write(bob.path("garden/from-bob"), "bob\n").unwrap();
+    carry(&bob, &carol, &ann);
+    carry(&carol, &ann, &bob);
+    assert_eq!(text(&ann.path("garden/from-bob")), "bob\n");
 }

@@ -1,7 +1,7 @@
 //! Two nodes whose only link is two daemons of a network that stores and forwards.
 
 use harness::namespace::{ADDRESSES, Cable};
-use harness::{Person, must, sample, shell, text, wait_until};
+use harness::{Person, acquaint, must, sample, shell, text, wait_until};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -61,12 +61,6 @@ struct Post {
     cable: Cable,
 }
 
-fn acquaint(one: &Person, other: &Person) {
-    let card = one.dir().join(format!("{}.card", other.name));
-    fs::write(&card, other.ok(&["invite"])).unwrap();
-    one.ok(&["peer", "add", card.to_str().unwrap(), "--name", &other.name]);
-}
-
 fn earth(cable: &Cable, ann: &Person) -> Daemon {
     Daemon::start("earth", &cable.ends[0], ("mars", ADDRESSES[1]), &ann.dir().join("dtnd"))
 }
@@ -84,10 +78,8 @@ fn post() -> Post {
     let daemons = [earth(&cable, &ann), mars(&cable, &bob)];
     ann.up();
     bob.up();
-    std::thread::scope(|scope| {
-        scope.spawn(|| acquaint(&ann, &bob));
-        scope.spawn(|| acquaint(&bob, &ann));
-    });
+    acquaint(&ann, &bob);
+    acquaint(&bob, &ann);
     fs::create_dir(ann.path("garden")).unwrap();
     ann.ok(&["share", "/garden", "--with", "bob"]);
     // Only one has to be told of the other.

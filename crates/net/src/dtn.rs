@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// How long the daemon may take to let us in, and to answer.
 const CONNECT: Duration = Duration::from_secs(5);
-const ANSWER: Duration = Duration::from_secs(20);
+const ANSWER: Duration = Duration::from_secs(10);
 /// The port that `dtnd` listens on if it is told no other.
 const PORT: u16 = 3000;
 /// What the daemon says of an endpoint where nothing waits.

@@ -231,8 +231,11 @@ pub(crate) struct KnownRecord {
     pub(crate) announced: Vec<SpaceTag>,
     /// Where it stood.
     #[n(1)]
-    pub(crate) spaces: Vec<(SpaceTag, Vec<(LogId, Vec<(u64, Hash)>)>)>,
+    pub(crate) spaces: Vec<(SpaceTag, LogTips)>,
 }
+
+/// Logs, with the tips of each.
+pub(crate) type LogTips = Vec<(LogId, Vec<(u64, Hash)>)>;
 
 /// What bundles from a device said last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -272,6 +275,9 @@ pub(crate) struct DtnRecord {
     /// Seconds before something is sent again; 0 where nothing was said.
     #[n(2)]
     pub(crate) patience: u64,
+    /// Friends who are not answered by it either.
+    #[n(3)]
+    pub(crate) silent: Vec<PersonId>,
 }
 
 /// Where an entry is.

@@ -124,7 +124,7 @@ fn import(home: &Home, path: PathBuf, as_json: bool) -> Result<ExitCode, Failure
     }
     if done.left_out > 0 {
         line(format!(
-            "{} did not count; `chorus status` says why",
+            "{} were left out: they do not count, or wait for what says who made them; `chorus status` may say more",
             count_of(done.left_out, "entry", "entries")
         ));
     }

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     /// A friend to reach by it; with an endpoint (dtn://NODE/NAME) only where routes are kept by hand
     #[arg(long, value_name = "NAME[=ENDPOINT]")]
     peer: Vec<String>,
-    /// A friend not to reach by it any more
+    /// A friend not to reach by it any more, nor to answer by it
     #[arg(long, value_name = "NAME")]
     forget: Vec<String>,
     /// How long an ack may take before something is sent again: at first; each time twice as long [default: 60]

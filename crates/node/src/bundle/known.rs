@@ -4,7 +4,7 @@
 use crate::core::Core;
 use crate::error::Result;
 use crate::link::Link;
-use crate::record::{self, CarriedRecord, KnownRecord};
+use crate::record::{self, CarriedRecord, KnownRecord, LogTips, PeerRecord};
 use base::{DeviceId, SpaceTag};
 use crossbeam_channel::Sender;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,10 +20,21 @@ const REMEMBER_EVERY: Duration = Duration::from_secs(20);
 pub(crate) struct Carried {
     delivered: u64,
     judged: u64,
-    waiting: Vec<(u64, Sender<()>)>,
+    waiting: Vec<Waiting>,
     kept: BTreeMap<DeviceId, KnownRecord>,
     remember_at: Option<Instant>,
 }
+
+/// Somebody who waits until so many are judged; and how often that may become more, because one that
+/// was judged let others go on.
+struct Waiting {
+    until: u64,
+    rounds: u32,
+    done: Sender<()>,
+}
+
+/// Rounds of entries that let others go on, at most; other friends' news are among them.
+const ROUNDS: u32 = 16;
 
 impl Carried {
     /// An entry was handed over to be judged.
@@ -34,11 +45,15 @@ impl Carried {
     /// One was judged; they are in the order in which they were handed over.
     pub(crate) fn judged(&mut self) {
         self.judged += 1;
-        let judged = self.judged;
-        self.waiting.retain(|(until, done)| {
-            let waits = *until > judged;
+        let (judged, delivered) = (self.judged, self.delivered);
+        self.waiting.retain_mut(|waiting| {
+            if waiting.until <= judged && delivered > judged && waiting.rounds > 0 {
+                waiting.rounds -= 1;
+                waiting.until = delivered;
+            }
+            let waits = waiting.until > judged;
             if !waits {
-                let _ = done.send(());
+                let _ = waiting.done.send(());
             }
             waits
         });
@@ -49,7 +64,7 @@ impl Carried {
         if self.judged >= self.delivered {
             let _ = done.send(());
         } else {
-            self.waiting.push((self.delivered, done));
+            self.waiting.push(Waiting { until: self.delivered, rounds: ROUNDS, done });
         }
     }
 }
@@ -92,7 +107,7 @@ impl Link {
         for peer in self.allowed.keys().copied().collect::<Vec<_>>() {
             match self.core.known_of(&peer) {
                 Ok(Some(known)) => {
-                    let logs = |logs: &Vec<(_, Vec<_>)>| logs.iter().cloned().collect();
+                    let logs = |logs: &LogTips| logs.iter().cloned().collect();
                     self.step(Input::Recall {
                         peer,
                         announced: known.announced.iter().copied().collect(),
@@ -178,6 +193,20 @@ impl Core {
         batch.put(key, record::to_bytes(&next));
         self.store.apply(batch)?;
         Ok(next)
+    }
+
+    /// Puts away what is kept of somebody who is no friend any more.
+    pub(crate) fn forget_bundles(&self, peer: &PeerRecord) -> Result<()> {
+        let mut batch = Batch::new();
+        for device in self.state.read().devices(peer) {
+            batch.remove(record::node_key("known", &device.0));
+            batch.remove(record::node_key("carried", &device.0));
+        }
+        for found in self.store.range(&record::node_key("cover", &peer.person.0)) {
+            batch.remove(found?.0);
+        }
+        self.store.apply(batch)?;
+        self.forget_dtn(&peer.person)
     }
 
     /// A friend's own word came: they know us.

@@ -65,14 +65,24 @@ struct Packer<'a> {
     full: bool,
     done: Exported,
     bytes: u64,
+    // Chunks of which the bytes were gone, or are not recorded yet.
+    skipped: u64,
 }
 
 impl Core {
     /// Writes the planned bundles. A target without room ends it: what is written stays, and the answer
     /// says how much is not.
     pub(crate) fn pack(&self, plan: &Plan, target: &mut dyn Target, tell: Listener<'_>) -> Result<Exported> {
-        let mut packer =
-            Packer { core: self, plan, target, open: None, full: false, done: Exported::default(), bytes: 0 };
+        let mut packer = Packer {
+            core: self,
+            plan,
+            target,
+            open: None,
+            full: false,
+            done: Exported::default(),
+            bytes: 0,
+            skipped: 0,
+        };
         let packed = packer.all(tell);
         if packed.is_err() {
             packer.open = None;
@@ -81,7 +91,8 @@ impl Core {
         packed?;
         let mut done = packer.done;
         done.covered = plan.covered;
-        done.left = (plan.entries + plan.chunks.len() as u64).saturating_sub(done.entries + done.chunks);
+        done.left = (plan.entries + plan.chunks.len() as u64)
+            .saturating_sub(done.entries + done.chunks + packer.skipped);
         done.left_bytes = if done.left > 0 { plan.bytes.saturating_sub(packer.bytes) } else { 0 };
         Ok(done)
     }
@@ -106,7 +117,10 @@ impl Packer<'_> {
             })?;
         }
         for (tag, id, len) in &self.plan.chunks {
-            let Some(bytes) = core.sealed_chunk(tag, id)? else { continue };
+            let Some(bytes) = core.sealed_chunk(tag, id)? else {
+                self.skipped += 1;
+                continue;
+            };
             let envelope = Envelope::Chunk { tag: *tag, id: *id, bytes: Some(bytes) };
             self.put(&envelope, u64::from(*len), |cover| cover.chunks.push((*tag, *id)))?;
             tell(self.progress());

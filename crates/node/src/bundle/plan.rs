@@ -46,7 +46,8 @@ impl Core {
         let mut lacking = outline.lacking.clone();
         lacking.sort_by_key(|range| (known(&range.tag), *range));
         let needed = self.chunks_of(&lacking, &wanted)?;
-        let spent = |cover: &&CoverRecord| !all && !still_of_use(cover, &lacking, &needed);
+        let pieces: BTreeSet<(SpaceTag, ChunkId)> = needed.iter().map(|(tag, id, _)| (*tag, *id)).collect();
+        let spent = |cover: &&CoverRecord| !all && !still_of_use(cover, &lacking, &pieces);
         let (spent, of_use): (Vec<_>, Vec<_>) = there.iter().partition(spent);
         let of_use = if all { Vec::new() } else { of_use };
         let ranges: Vec<LogRange> = lacking.iter().flat_map(|range| without(range, &of_use)).collect();
@@ -250,12 +251,11 @@ fn span(range: &LogRange) -> u64 {
 }
 
 // Whether a bundle holds something that the friend is not known to have.
-fn still_of_use(cover: &CoverRecord, lacking: &[LogRange], needed: &[Piece]) -> bool {
+fn still_of_use(cover: &CoverRecord, lacking: &[LogRange], needed: &BTreeSet<(SpaceTag, ChunkId)>) -> bool {
     let lacks = |(tag, log, from, to): &(SpaceTag, LogId, u64, u64)| {
         lacking.iter().any(|r| (r.tag, r.log) == (*tag, *log) && *from <= r.to && r.from <= *to)
     };
-    cover.ranges.iter().any(lacks)
-        || cover.chunks.iter().any(|chunk| needed.iter().any(|(tag, id, _)| (*tag, *id) == *chunk))
+    cover.ranges.iter().any(lacks) || cover.chunks.iter().any(|chunk| needed.contains(chunk))
 }
 
 // What is left of a run without what bundles hold.

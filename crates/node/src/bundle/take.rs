@@ -172,8 +172,8 @@ impl Taking<'_> {
             self.lacking.clear();
             (self.unjoined, self.left_out) = (0, 0);
             self.once(path, pass == 0, tell)?;
-            let open = !self.lacking.is_empty() || self.left_out > 0;
-            if !open || (pass > 0 && self.done.entries == before) {
+            let open = !self.lacking.is_empty() || self.left_out + self.unjoined > 0;
+            if !open || self.done.entries == before {
                 break;
             }
         }
@@ -248,6 +248,8 @@ impl Taking<'_> {
                         *self.known.get_or_insert(0) += 1;
                     }
                 }
+                // On a link it would not have been sent.
+                Ok(entry) if self.core.space_of_tag(&tag_of(&entry)).is_none() => self.unjoined += 1,
                 Ok(entry) => {
                     let header = entry.header();
                     heads.push((tag_of(&entry), header.log, header.seq, header.prev, entry.hash()));
@@ -263,8 +265,6 @@ impl Taking<'_> {
         for (tag, log, seq, prev, hash) in heads {
             if self.core.entry_record(&hash)?.is_some() {
                 self.done.entries += 1;
-            } else if self.core.space_of_tag(&tag).is_none() {
-                self.unjoined += 1;
             } else if let Some(prev) = prev
                 && self.core.entry_record(&prev)?.is_none()
             {

@@ -11,11 +11,12 @@ mod post;
 
 use crate::Node;
 use crate::core::Core;
-use crate::error::{Error, Result};
+use crate::error::{During, Error, Result};
 use crate::record::{self, DtnRecord};
 use base::{Hash, Kind, PersonId};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use store::Batch;
 
@@ -134,6 +135,26 @@ impl Core {
         Ok(())
     }
 
+    /// Somebody is not to be reached any more: what waits for them goes too.
+    pub(crate) fn forget_dtn(&self, person: &PersonId) -> Result<()> {
+        self.change_dtn(|config| {
+            config.peers.retain(|(known, _)| known != person);
+            config.silent.retain(|silent| silent != person);
+        })?;
+        let spool = self.dtn_dir().join("out").join(person.hex());
+        match std::fs::remove_dir_all(&spool) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e).during(|| format!("removing {}", spool.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    // Beside the store, in the home.
+    fn dtn_dir(&self) -> PathBuf {
+        self.store.dir().parent().unwrap_or(Path::new(".")).join("dtn")
+    }
+
     /// Lets the thread look again now.
     pub(crate) fn wake_dtn(&self) {
         if let Some(wake) = self.dtn.wake.lock().as_ref() {
@@ -167,10 +188,14 @@ impl Node {
             }
             config.patience = edit.patience.unwrap_or(config.patience);
             for (person, endpoint) in peers {
+                config.silent.retain(|silent| *silent != person);
                 config.peers.retain(|(known, _)| *known != person);
                 config.peers.push((person, endpoint));
             }
             config.peers.retain(|(person, _)| !forget.contains(person));
+            config.silent.extend(forget);
+            config.silent.sort();
+            config.silent.dedup();
         })?;
         core.wake_dtn();
         Ok(self.dtn_status())

@@ -140,7 +140,7 @@ mod tests {
             }
             let path = pieces.take(last).unwrap().unwrap();
             assert!(fs::read(&path).unwrap() == bundle(size));
-            assert_eq!(pieces.whole().unwrap(), [path.clone()]);
+            assert_eq!(pieces.whole().unwrap(), std::slice::from_ref(&path));
             fs::remove_file(path).unwrap();
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         }

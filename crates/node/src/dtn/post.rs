@@ -81,8 +81,7 @@ struct Post<'a> {
 
 impl<'a> Post<'a> {
     fn new(core: &'a Core) -> Result<Post<'a>> {
-        // Beside the store, in the home.
-        let dir = core.store.dir().parent().unwrap_or(Path::new(".")).join("dtn");
+        let dir = core.dtn_dir();
         let pieces = Pieces::in_dir(&dir.join("in"))?;
         let now = Instant::now();
         let late = pieces.whole()?.into_iter().map(|path| (path, now)).collect();
@@ -146,7 +145,8 @@ impl<'a> Post<'a> {
         mail.packed = None;
         self.core.dtn.seen.lock().peers.entry(*from).or_default().heard = Some(clock::now());
         let added = self.core.change_dtn(|config| {
-            if !config.peers.iter().any(|(known, _)| known == from) {
+            let known = config.peers.iter().any(|(known, _)| known == from);
+            if !known && !config.silent.contains(from) {
                 config.peers.push((*from, None));
             }
         });
