@@ -371,7 +371,7 @@ impl<'a> Fetcher<'a> {
         let waiting = self.brought.remove(&(tag, id));
         self.take_opened(tag, id, opened);
         if let Some(waiting) = waiting {
-            let _ = waiting.send(!self.needs(&tag, &id));
+            let _ = waiting.send(matches!(self.core.blob_of_chunk(&tag, &id), Ok(None)));
         }
     }
 

@@ -22,8 +22,8 @@ pub(crate) struct Bring {
 /// Blobs of which what was written is to be durable and recorded.
 pub(crate) struct Settle {
     pub(crate) blobs: Vec<(SpaceTag, Hash)>,
-    /// Told when that is done.
-    pub(crate) done: Sender<()>,
+    /// Told when that is done, and whether all of them could be kept.
+    pub(crate) done: Sender<bool>,
 }
 
 impl Fetcher<'_> {
@@ -66,6 +66,7 @@ impl Fetcher<'_> {
 
     /// Makes what was written of some blobs durable; one that is whole is so already, or soon.
     pub(crate) fn settle(&mut self, settle: Settle) {
+        let mut kept = true;
         for key in &settle.blobs {
             let recorded = match self.active.get_mut(key) {
                 Some(fetch) => record(self.core, key, fetch),
@@ -74,7 +75,8 @@ impl Fetcher<'_> {
             if let Err(e) = recorded {
                 self.fail(*key, &e);
             }
+            kept &= !self.resting.contains_key(key);
         }
-        let _ = settle.done.send(());
+        let _ = settle.done.send(kept);
     }
 }

@@ -131,8 +131,8 @@ impl Core {
         head
     }
 
-    // The chunks that are not here, of what a friend shares.
-    fn wanted_of(&self, person: &PersonId) -> Vec<(SpaceTag, ChunkId)> {
+    /// The chunks that are not here, of what is shared with a friend.
+    pub(crate) fn wanted_of(&self, person: &PersonId) -> Vec<(SpaceTag, ChunkId)> {
         let mut wanted = Vec::new();
         for oid in self.large_files(|space| space.membership.role(person).is_some()) {
             let manifests = crate::read::manifests(self, &oid).unwrap_or_default();

@@ -69,8 +69,10 @@ impl Core {
         for bundle in bundles_in(path)? {
             match self.import_one(&bundle, &mut done, tell) {
                 Ok(_) => {}
-                Err(e) if e.kind() == Kind::Denied => done.foreign += 1,
-                Err(e) if e.kind() == Kind::Interrupted => return Err(e),
+                Err(Error::Refused { kind: Kind::Denied, .. }) => done.foreign += 1,
+                Err(e) if matches!(e.kind(), Kind::Interrupted | Kind::NoSpace | Kind::Poisoned) => {
+                    return Err(e);
+                }
                 Err(e) => done.bad.push(e.to_string()),
             }
         }
@@ -98,7 +100,6 @@ impl Core {
             lacking: BTreeMap::new(),
             unjoined: 0,
             left_out: 0,
-            known: None,
             done,
         };
         taking.all(path, tell)?;
@@ -161,7 +162,6 @@ struct Taking<'a> {
     lacking: BTreeMap<(SpaceTag, LogId), u64>,
     unjoined: u64,
     left_out: u64,
-    known: Option<u64>,
     done: &'a mut Imported,
 }
 
@@ -181,7 +181,10 @@ impl Taking<'_> {
             let (done, settled) = crossbeam_channel::bounded(1);
             let blobs = self.blobs.iter().copied().collect();
             self.core.tell_link(ToLink::Settle(Settle { blobs, done }));
-            self.core.await_word(&settled)?;
+            if !self.core.await_word(&settled)? {
+                let text = "large files of it could not be kept; `chorus status` says why";
+                return Err(Error::refused(Kind::NoSpace, text));
+            }
         }
         self.done.unjoined += self.unjoined;
         self.done.left_out += self.left_out;
@@ -207,9 +210,6 @@ impl Taking<'_> {
         }
         while let Some(open) = self.bringing.pop_front() {
             self.brought(&open);
-        }
-        if first {
-            self.done.known += self.known.unwrap_or(0);
         }
         Ok(())
     }
@@ -244,9 +244,7 @@ impl Taking<'_> {
         for bytes in entries {
             match Entry::decode(bytes.as_slice()) {
                 Ok(entry) if self.core.entry_record(&entry.hash())?.is_some() => {
-                    if first {
-                        *self.known.get_or_insert(0) += 1;
-                    }
+                    self.done.known += u64::from(first);
                 }
                 // On a link it would not have been sent.
                 Ok(entry) if self.core.space_of_tag(&tag_of(&entry)).is_none() => self.unjoined += 1,
@@ -307,10 +305,10 @@ impl Taking<'_> {
 
 impl Core {
     // Waits for another thread, as long as this node can do anything.
-    fn await_word(&self, word: &Receiver<()>) -> Result<()> {
+    fn await_word<T>(&self, word: &Receiver<T>) -> Result<T> {
         loop {
             match word.recv_timeout(LOOK_UP) {
-                Ok(()) => return Ok(()),
+                Ok(word) => return Ok(word),
                 Err(RecvTimeoutError::Timeout) if !self.is_stopping() => {}
                 Err(_) => return Err(stopping()),
             }
@@ -320,8 +318,8 @@ impl Core {
         }
     }
 
-    // The content that lacks a chunk; none if it is here or nothing needs it.
-    fn blob_of_chunk(&self, tag: &SpaceTag, id: &ChunkId) -> Result<Option<Hash>> {
+    /// The content that lacks a chunk; none if it is here or nothing needs it.
+    pub(crate) fn blob_of_chunk(&self, tag: &SpaceTag, id: &ChunkId) -> Result<Option<Hash>> {
         let Some(bytes) = self.store.get(&record::chunk_key(tag, id))? else { return Ok(None) };
         let at: ChunkRecord = record::from_bytes(&bytes, "chunk record")?;
         let here = self.partial.read().get(&(*tag, at.content)).cloned();

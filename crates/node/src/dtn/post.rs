@@ -13,6 +13,7 @@ use net::Daemon;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How often the daemon is asked whether something came.
@@ -45,7 +46,7 @@ pub(crate) fn post_loop(core: &Core, wake: &Receiver<()>) {
         }
         let config = core.dtn.config.lock().clone();
         let Some(daemon) = config.daemon.as_ref().and_then(|url| Daemon::new(url).ok()) else { continue };
-        let trouble = post.turn(&daemon, &config).err().map(|e| e.to_string());
+        let trouble = post.turn(&daemon).err().map(|e| e.to_string());
         if let Some(trouble) = &trouble {
             tracing::info!("DTN: {trouble}");
         }
@@ -68,6 +69,17 @@ struct Mail {
     changed: Option<Instant>,
     /// They wait to hear that something came.
     owed: bool,
+    /// Pieces of large files are asked of them.
+    asking: Option<Sending>,
+}
+
+impl Sending {
+    /// It was sent: each time it waits twice as long.
+    fn sent(&mut self, patience: Duration) {
+        let wait = patience.saturating_mul(1 << self.tries.min(16)).min(LONGEST.max(patience));
+        self.tries += 1;
+        self.due = Instant::now() + wait;
+    }
 }
 
 struct Post<'a> {
@@ -88,14 +100,17 @@ impl<'a> Post<'a> {
         Ok(Post { core, dir, pieces, mail: BTreeMap::new(), late })
     }
 
-    fn turn(&mut self, daemon: &Daemon, config: &DtnRecord) -> Result<()> {
+    fn turn(&mut self, daemon: &Daemon) -> Result<()> {
         let received = self.receive(daemon);
+        // Whoever was heard for the first time is among them now.
+        let config = self.core.dtn.config.lock().clone();
         self.mail.retain(|person, _| config.peers.iter().any(|(known, _)| known == person));
         for (person, _) in &config.peers {
             // A friend who is there hears everything at once.
             let Some(lack) = self.core.dtn_outline(person)? else { continue };
             self.pack(person, lack)?;
-            self.send(daemon, config, person)?;
+            self.ask(person, config.patience());
+            self.send(daemon, &config, person)?;
         }
         received
     }
@@ -155,6 +170,21 @@ impl<'a> Post<'a> {
         }
     }
 
+    // What a link that broke left of a large file, and what was lost on the way, is asked for.
+    fn ask(&mut self, person: &PersonId, patience: Duration) {
+        let mail = self.mail.entry(*person).or_default();
+        if self.core.fetching.load(Ordering::Relaxed) == 0 {
+            mail.asking = None;
+            return;
+        }
+        let first = || Sending { tries: 0, due: Instant::now() + patience };
+        let asking = mail.asking.get_or_insert_with(first);
+        if asking.due <= Instant::now() {
+            asking.sent(patience);
+            mail.owed |= !self.core.wanted_of(person).is_empty();
+        }
+    }
+
     fn spool(&self, person: &PersonId) -> PathBuf {
         self.dir.join("out").join(person.hex())
     }
@@ -201,9 +231,7 @@ impl<'a> Post<'a> {
                 }
                 let bundle = fs::read(path).during(|| format!("reading {}", path.display()))?;
                 sent += send_one(daemon, &endpoint, &bundle)?;
-                let wait = patience.saturating_mul(1 << sending.tries.min(16)).min(LONGEST.max(patience));
-                sending.tries += 1;
-                sending.due = now + wait;
+                sending.sent(patience);
             }
             Ok(())
         })();
