@@ -62,7 +62,7 @@ fn entries_of(who: &Person) -> u64 {
 
 #[test]
 fn a_stick_is_all_that_goes_between_them() {
-    let Apart { ann, bob, _islands } = apart();
+    let Apart { mut ann, bob, _islands } = apart();
     let stick = stick(&ann);
     let story: String = (0..60).map(|n| format!("line {n} of a long story\n")).collect();
     fs::write(ann.path("garden/story"), &story).unwrap();
@@ -95,6 +95,9 @@ fn a_stick_is_all_that_goes_between_them() {
     import(&ann, &stick);
     let merged = story.replace("line 3 ", "line 3 by ann ").replace("line 50 ", "line 50 by bob ");
     assert_eq!(text(&ann.path("garden/story")), merged);
+    // What bob has is known over a restart.
+    ann.down();
+    ann.up();
     let second = export(&ann, "bob", &stick);
     assert!(second["removed"].as_u64().unwrap() > 0, "{second}");
     import(&bob, &stick);
