@@ -15,7 +15,7 @@ pub mod wait;
 
 pub use compare::{differences, wait_same};
 pub use meanwhile::Pair;
-pub use person::{Person, befriend, share_room};
+pub use person::{Person, acquaint, befriend, share_room};
 pub use user::User;
 pub use wait::{wait_for, wait_until};
 

@@ -304,6 +304,20 @@ pub fn befriend(a: &Person, b: &Person, room: Option<&str>) {
     }
 }
 
+/// Adds another's peer file, though nothing leads to them: nobody waits for their answer.
+pub fn acquaint(one: &Person, other: &Person) {
+    let card = one.dir().join(format!("{}.card", other.name));
+    std::fs::write(&card, other.ok(&["invite"])).expect("a peer file");
+    let add = ["peer", "add", card.to_str().expect("a path in UTF-8"), "--name", &other.name];
+    let mut adding = one.command(&add).stdout(Stdio::null()).spawn().expect("the program starts");
+    wait_until("the friend is known", || {
+        let peers = one.json(&["peer", "list"]);
+        peers.as_array().is_some_and(|peers| peers.iter().any(|peer| peer["name"] == other.name.as_str()))
+    });
+    let _ = adding.kill();
+    let _ = adding.wait();
+}
+
 /// Shares a room with a friend, who joins it under the same name.
 pub fn share_room(a: &Person, b: &Person, room: &str, role: &str) {
     std::fs::create_dir_all(a.path(room)).expect("a room");

@@ -47,6 +47,22 @@ pub const OPERATION_BYTES: usize = WRAPS * 160;
 
 /// Bytes of one envelope on a stream.
 pub const ENVELOPE_BYTES: usize = 8 << 20;
+/// Devices that one bundle is sealed for.
+pub const BUNDLE_WRAPS: usize = 64;
+/// Bytes of messages in one bundle of a spool.
+pub const SPOOL_BUNDLE_BYTES: u64 = 64 << 20;
+/// Bundles of one friend in a spool that are remembered, so that nothing is written twice.
+pub const SPOOL_BUNDLES: usize = 4096;
+/// Bytes handed to a DTN daemon at a time.
+pub const DTN_BYTES: usize = 1_000_000;
+/// Pieces of one bundle that goes over DTN.
+pub const DTN_PIECES: usize = 16;
+/// Bytes of bundles for one friend that wait for an ack over DTN, and of pieces received and not yet whole.
+pub const DTN_SPOOL_BYTES: u64 = 64 << 20;
+/// Bytes of an endpoint's name.
+pub const ENDPOINT_BYTES: usize = 200;
+/// Chunks that a bundle asks for.
+pub const BUNDLE_WANTS: usize = 64 * WANTS;
 /// Bytes of one gossip message; a larger entry is announced and goes by stream.
 pub const GOSSIP_BYTES: usize = 60 << 10;
 /// Ranges, hashes and chunk ids in one WANT.

@@ -131,6 +131,117 @@ pub(crate) struct Stopped {
     pub(crate) still_used: Option<Vec<String>>,
 }
 
+/// What came of `bundle export`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Carried {
+    pub(crate) bundles: u64,
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
+    pub(crate) chunks: u64,
+    /// Entries and chunks that bundles in the folder held already.
+    pub(crate) covered: u64,
+    /// Bundles removed from the folder: acknowledged.
+    pub(crate) removed: u64,
+    /// Entries and chunks for which there was no room.
+    pub(crate) left: u64,
+    pub(crate) left_bytes: u64,
+}
+
+/// What came of `bundle import`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Taken {
+    pub(crate) bundles: u64,
+    pub(crate) from: Vec<String>,
+    pub(crate) entries: u64,
+    pub(crate) known: u64,
+    pub(crate) chunks: u64,
+    pub(crate) known_chunks: u64,
+    /// Entries of rooms that are not joined.
+    pub(crate) unjoined: u64,
+    pub(crate) left_out: u64,
+    pub(crate) lacking: Vec<String>,
+    pub(crate) foreign: u64,
+    pub(crate) bad: Vec<String>,
+}
+
+impl From<node::Exported> for Carried {
+    fn from(e: node::Exported) -> Carried {
+        Carried {
+            bundles: e.bundles,
+            bytes: e.bytes,
+            entries: e.entries,
+            chunks: e.chunks,
+            covered: e.covered,
+            removed: e.removed,
+            left: e.left,
+            left_bytes: e.left_bytes,
+        }
+    }
+}
+
+impl From<node::Imported> for Taken {
+    fn from(i: node::Imported) -> Taken {
+        Taken {
+            bundles: i.bundles,
+            from: i.from.into_iter().collect(),
+            entries: i.entries,
+            known: i.known,
+            chunks: i.chunks,
+            known_chunks: i.known_chunks,
+            unjoined: i.unjoined,
+            left_out: i.left_out,
+            lacking: i.lacking,
+            foreign: i.foreign,
+            bad: i.bad,
+        }
+    }
+}
+
+/// How friends are reached over DTN.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Dtn {
+    pub(crate) daemon: Option<String>,
+    /// The name of the daemon's node, if it answers.
+    pub(crate) node: Option<String>,
+    pub(crate) trouble: Option<String>,
+    pub(crate) endpoint: String,
+    pub(crate) patience: u64,
+    pub(crate) peers: Vec<DtnPeer>,
+}
+
+/// A friend who is reached over DTN.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct DtnPeer {
+    pub(crate) name: String,
+    pub(crate) endpoint: String,
+    /// Bundles that wait for an ack.
+    pub(crate) waiting: u64,
+    pub(crate) waiting_bytes: u64,
+    pub(crate) sent: u64,
+    pub(crate) heard: Option<u64>,
+}
+
+impl From<node::DtnStatus> for Dtn {
+    fn from(d: node::DtnStatus) -> Dtn {
+        let peer = |p: node::DtnPeer| DtnPeer {
+            name: p.name,
+            endpoint: p.endpoint,
+            waiting: p.waiting,
+            waiting_bytes: p.waiting_bytes,
+            sent: p.sent,
+            heard: p.heard.map(unix),
+        };
+        Dtn {
+            daemon: d.daemon,
+            node: d.node,
+            trouble: d.trouble,
+            endpoint: d.endpoint,
+            patience: d.patience,
+            peers: d.peers.into_iter().map(peer).collect(),
+        }
+    }
+}
+
 /// A role in the word that every verb uses.
 pub(crate) fn role_word(role: Role) -> &'static str {
     match role {

@@ -26,6 +26,9 @@ pub(crate) const TOPIC_NAME: &str = "chorus/topic-name/1";
 /// Topic secret → key of gossip frames.
 pub(crate) const FRAME: &str = "chorus/frame/1";
 
+/// Secret and beginning of a stream → key of its blocks.
+pub(crate) const STREAM: &str = "chorus/stream/1";
+
 /// Seed of a wrap → its ephemeral key.
 pub(crate) const EPHEMERAL: &str = "chorus/ephemeral/1";
 /// What a fingerprint is a digest of.

@@ -15,6 +15,7 @@ mod pack;
 mod seal;
 mod secret;
 mod sign;
+mod stream;
 mod wrap;
 
 pub use error::Error;
@@ -27,4 +28,5 @@ pub use seal::{
 };
 pub use secret::{EpochSecret, TopicSecret, expand_seed};
 pub use sign::{verify, verify_entry};
+pub use stream::{STREAM_BLOCK_BYTES, STREAM_OVERHEAD, StreamKey};
 pub use wrap::{WRAPPED_SECRET_BYTES, unwrap, unwrap_secret, wrap, wrap_secret};

@@ -6,7 +6,7 @@ use base::Kind;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// An address that is none, or none of a transport we speak.
-    #[error("not an address to listen on or dial: {text}")]
+    #[error("not an address: {text}")]
     Address {
         /// The text that was given.
         text: String,
@@ -57,6 +57,12 @@ pub enum Error {
     /// The peer answered nothing in time.
     #[error("the peer did not answer in time")]
     Timeout,
+    /// The daemon that stores and forwards cannot be asked, or refused.
+    #[error("the DTN daemon: {why}")]
+    Daemon {
+        /// What the machine or the daemon said.
+        why: String,
+    },
     /// The carrier was stopped.
     #[error("the network was stopped")]
     Stopped,
@@ -70,7 +76,9 @@ impl Error {
             Error::Listen { kind, .. } => *kind,
             Error::Start { .. } => Kind::Io,
             Error::Full { .. } => Kind::Busy,
-            Error::NotConnected | Error::Unreached { .. } | Error::Timeout => Kind::Unreachable,
+            Error::NotConnected | Error::Unreached { .. } | Error::Timeout | Error::Daemon { .. } => {
+                Kind::Unreachable
+            }
             Error::TooLarge { .. } => Kind::TooLarge,
             Error::Refused => Kind::Denied,
             Error::Stopped => Kind::Interrupted,

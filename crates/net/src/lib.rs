@@ -6,7 +6,10 @@
 //! keeps nothing on disk, resends nothing after a break, and speaks with nobody but those it was
 //! told of: no discovery, no relay, no third party.
 //!
-//! How it fits together: [`Net`] sends commands to the `carrier`, one task that owns the swarm. The
+//! [`Daemon`] is the carrier for networks that store and forward: it hands bytes to a Bundle Protocol
+//! daemon, and fetches what came.
+//!
+//! How the live one fits together: [`Net`] sends commands to the `carrier`, one task that owns the swarm. The
 //! swarm's behaviours are `door` (who may connect), `lanes` (streams of our own) and `gate`
 //! (gossipsub, friends only). `friend` decides when to dial and which connection to keep; each
 //! link is a task (`link`), as is each pairing exchange (`pairing`). What they have to tell goes
@@ -15,6 +18,7 @@
 mod carrier;
 mod counted;
 mod door;
+mod dtn;
 mod error;
 mod event;
 mod frame;
@@ -32,6 +36,7 @@ mod rules;
 mod strangers;
 mod transport;
 
+pub use dtn::{Daemon, is_endpoint};
 pub use error::Error;
 pub use event::{Event, PeerStatus, Reply, Transport};
 pub use net::{Config, Net};

@@ -1,6 +1,7 @@
 //! The thread that fetches the bytes of blobs and keeps them.
 
 use crate::api::Event;
+use crate::bundle::{Bring, Settle};
 use crate::core::Core;
 use crate::error::{During, Error, Result};
 use crate::home::random_bytes;
@@ -38,6 +39,10 @@ pub(crate) enum ToChunks {
     Synced { job: Syncing, result: Result<()> },
     /// A peer asks for a chunk.
     Send { peer: DeviceId, job: u64, tag: SpaceTag, id: ChunkId },
+    /// A chunk came without a link.
+    Bring(Bring),
+    /// What was written of some blobs is to be durable.
+    Settle(Settle),
     /// The node stops.
     Stop,
 }
@@ -55,9 +60,11 @@ pub(crate) struct Fetch {
     syncing: bool,
     // The disk refused to make it durable: what was written since the last record may be lost.
     doubtful: bool,
+    // As it was recorded last.
+    recorded: Vec<u8>,
 }
 
-// A blob of a space.
+/// A blob of a space.
 pub(crate) type Key = (SpaceTag, Hash);
 
 /// The thread that fetches.
@@ -65,17 +72,19 @@ pub(crate) type Key = (SpaceTag, Hash);
 /// A failure of this machine (its disk is full) takes a blob out of work for a while; what is here of
 /// it stays, and it is begun again where it was left.
 pub(crate) struct Fetcher<'a> {
-    core: &'a Core,
+    pub(crate) core: &'a Core,
     pub(crate) active: BTreeMap<Key, Fetch>,
-    queue: VecDeque<(Key, Manifest)>,
+    pub(crate) queue: VecDeque<(Key, Manifest)>,
     /// Those that failed here, and when each may be tried again.
-    resting: BTreeMap<Key, (Instant, Manifest)>,
+    pub(crate) resting: BTreeMap<Key, (Instant, Manifest)>,
     /// All that wait in `queue`.
-    queued: BTreeSet<Key>,
+    pub(crate) queued: BTreeSet<Key>,
     /// How often each has failed.
     failures: BTreeMap<Key, u32>,
     /// The thread that waits for the disk; without it, this one does.
     syncer: Option<Sender<Syncing>>,
+    /// Chunks that came without a link and are being opened: who waits to hear of them.
+    pub(crate) brought: BTreeMap<(SpaceTag, ChunkId), Sender<bool>>,
 }
 
 /// Fetches until told to stop; what peers ask for is passed to those who serve. `own` leads to `inbox`.
@@ -110,6 +119,12 @@ impl Fetcher<'_> {
                     }
                 }
                 Ok(ToChunks::Opened { tag, id, opened }) => self.opened(tag, id, opened),
+                Ok(ToChunks::Bring(bring)) => {
+                    if let Some(opening) = self.bring(bring) {
+                        let _ = opener.send(opening);
+                    }
+                }
+                Ok(ToChunks::Settle(settle)) => self.settle(settle),
                 Ok(ToChunks::Synced { job, result }) => {
                     self.synced(&job, result);
                     self.work();
@@ -137,6 +152,7 @@ impl<'a> Fetcher<'a> {
             queued: BTreeSet::new(),
             failures: BTreeMap::new(),
             syncer: None,
+            brought: BTreeMap::new(),
         }
     }
 
@@ -280,7 +296,7 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    fn start(&mut self, key: Key, manifest: &Manifest) -> Result<()> {
+    pub(crate) fn start(&mut self, key: Key, manifest: &Manifest) -> Result<()> {
         let (blob, file) = self.begin(&key, manifest)?;
         let mut at: BTreeMap<ChunkId, Vec<(u32, u64)>> = BTreeMap::new();
         let mut ids = Vec::new();
@@ -309,6 +325,7 @@ impl<'a> Fetcher<'a> {
                 moved: Instant::now(),
                 syncing: false,
                 doubtful: false,
+                recorded: Vec::new(),
             },
         );
         let mut asked = Vec::new();
@@ -354,7 +371,7 @@ impl<'a> Fetcher<'a> {
     }
 
     // What manifests say of a chunk that arrived; none if nobody needs it any more.
-    fn to_open(&self, tag: SpaceTag, id: ChunkId, bytes: Vec<u8>) -> Option<Opening> {
+    pub(crate) fn to_open(&self, tag: SpaceTag, id: ChunkId, bytes: Vec<u8>) -> Option<Opening> {
         if !self.needs(&tag, &id) {
             // Nobody did wrong: it came after its blob was given a rest.
             self.core.tell_link(ToLink::Unwant { tag, ids: vec![id] });
@@ -370,6 +387,15 @@ impl<'a> Fetcher<'a> {
     }
 
     fn opened(&mut self, tag: SpaceTag, id: ChunkId, opened: Option<(Vec<u8>, Hash)>) {
+        // Whoever waits hears of it when this is done.
+        let waiting = self.brought.remove(&(tag, id));
+        self.take_opened(tag, id, opened);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(matches!(self.core.blob_of_chunk(&tag, &id), Ok(None)));
+        }
+    }
+
+    fn take_opened(&mut self, tag: SpaceTag, id: ChunkId, opened: Option<(Vec<u8>, Hash)>) {
         if !self.needs(&tag, &id) {
             self.core.tell_link(ToLink::Unwant { tag, ids: vec![id] });
             return;
@@ -384,7 +410,7 @@ impl<'a> Fetcher<'a> {
         self.work();
     }
 
-    fn needs(&self, tag: &SpaceTag, id: &ChunkId) -> bool {
+    pub(crate) fn needs(&self, tag: &SpaceTag, id: &ChunkId) -> bool {
         self.active.iter().any(|((t, _), fetch)| t == tag && fetch.at.contains_key(id))
     }
 
@@ -436,6 +462,8 @@ impl<'a> Fetcher<'a> {
         fetch.doubtful |= result.is_err();
         let recorded = match result {
             Ok(()) if job.whole => self.finish(&job.key),
+            // Meanwhile more of it may have been recorded.
+            Ok(()) if count(&fetch.recorded) >= count(&job.blob.have) => Ok(()),
             Ok(()) => put_blob(self.core, &job.key, &job.blob),
             Err(e) => Err(e),
         };
@@ -470,7 +498,7 @@ impl<'a> Fetcher<'a> {
     }
 
     // A blob that cannot be written now: what is here of it is recorded, if that can be.
-    fn fail(&mut self, key: Key, error: &Error) {
+    pub(crate) fn fail(&mut self, key: Key, error: &Error) {
         if let Some(fetch) = self.active.get_mut(&key).filter(|fetch| !fetch.doubtful) {
             let _ = record(self.core, &key, fetch);
         }
@@ -480,7 +508,7 @@ impl<'a> Fetcher<'a> {
     }
 
     // Takes a blob out of work; what only it needed is not asked for any more.
-    fn stop(&mut self, key: &Key) -> Option<Manifest> {
+    pub(crate) fn stop(&mut self, key: &Key) -> Option<Manifest> {
         self.core.partial.write().remove(key);
         let fetch = self.active.remove(key)?;
         let ids: Vec<ChunkId> = fetch.at.keys().filter(|id| !self.needs(&key.0, id)).copied().collect();
@@ -490,7 +518,7 @@ impl<'a> Fetcher<'a> {
         Some(fetch.manifest)
     }
 
-    fn give_rest(&mut self, key: Key, manifest: Manifest, error: &Error) {
+    pub(crate) fn give_rest(&mut self, key: Key, manifest: Manifest, error: &Error) {
         if self.failures.is_empty() {
             self.core.problem(format!("a large file cannot be kept now, and is tried again: {error}"));
         }
@@ -522,13 +550,19 @@ fn write(core: &Core, key: &Key, fetch: &mut Fetch, id: &ChunkId, plain: &[u8]) 
 }
 
 // The bytes are durable before a record says that they are here.
-fn record(core: &Core, key: &Key, fetch: &mut Fetch) -> Result<()> {
+pub(crate) fn record(core: &Core, key: &Key, fetch: &mut Fetch) -> Result<()> {
     let synced = fetch.file.sync_data().during(|| "writing a large file".into());
     fetch.doubtful |= synced.is_err();
     synced?;
     put_blob(core, key, &fetch.blob)?;
+    fetch.recorded.clone_from(&fetch.blob.have);
     fetch.unrecorded = 0;
     Ok(())
+}
+
+// How many chunks are here.
+fn count(have: &[u8]) -> u32 {
+    have.iter().map(|byte| byte.count_ones()).sum()
 }
 
 fn put_blob(core: &Core, key: &Key, blob: &BlobRecord) -> Result<()> {

@@ -43,6 +43,8 @@ pub(crate) struct Core {
     pub(crate) rendered: Mutex<Rendered>,
     /// Held while a room of home is made a space; taken before any other lock.
     pub(crate) sharing: Mutex<()>,
+    /// Held from gathering what is to be sealed until it is told; taken before `writer`.
+    pub(crate) telling: Mutex<()>,
     /// Held while the record of a friend is changed or a space is joined; taken before `writer`.
     pub(crate) friends: Mutex<()>,
     pub(crate) events: Events,
@@ -69,6 +71,8 @@ pub(crate) struct Core {
     pub(crate) arrivals: (Mutex<u64>, parking_lot::Condvar),
     /// Where the objects of rooms went that were shared in this run.
     pub(crate) moved: Moved,
+    /// How friends are reached over DTN.
+    pub(crate) dtn: crate::dtn::Dtn,
     /// What programs had read, as it is kept over a restart.
     pub(crate) reads: Mutex<crate::reads::Kept>,
 }

@@ -375,9 +375,12 @@ impl Core {
             }
         }
         let ticket = self.store.apply(batch)?;
-        self.state.write().peers.remove(name);
+        let peer = self.state.write().peers.remove(name);
         self.store.wait(ticket)?;
         self.tell_link(ToLink::Refresh);
+        if let Some(peer) = peer {
+            self.forget_bundles(&peer)?;
+        }
         Ok(())
     }
 

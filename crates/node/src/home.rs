@@ -4,6 +4,7 @@
 //! HOME/            0700
 //!   keys/          0700   root, device, seal: 32 bytes each, 0600
 //!   store/         the database and the bulk files
+//!   dtn/           what waits to be sent over DTN, and pieces of what came
 //!   control.sock   0600   the program talks to its node here
 //! ```
 

@@ -12,12 +12,14 @@ mod alone;
 mod api;
 mod apply;
 mod blob;
+mod bundle;
 mod check;
 mod chunks;
 mod clock;
 mod copying;
 mod core;
 mod documents;
+mod dtn;
 mod due;
 mod edit;
 mod error;
@@ -55,7 +57,9 @@ pub use api::{
     PeerStatus, Read, Role, Saved, Shared, SpaceStatus, Statfs, Status, Target, Version, What,
 };
 pub use base::Oid;
+pub use bundle::{Exported, Imported, Progress};
 pub use clock::now;
+pub use dtn::{DtnEdit, DtnPeer, DtnStatus};
 pub use error::{Error, Result};
 pub use local::{LocalEdit, Owner, Special};
 pub use node::{Node, Options, fsck};

@@ -1,6 +1,7 @@
 //! The thread between the state machine of `sync` and the carriers: it owns the machine, feeds it
 //! what happened, and does what it says. It never opens an entry and never waits for a disk.
 
+use crate::bundle::{Bring, Carried, Outline, Settle, outline};
 use crate::chunks::ToChunks;
 use crate::core::Core;
 use crate::error::Result;
@@ -42,6 +43,16 @@ pub(crate) enum ToLink {
     Chunk { tag: SpaceTag, id: ChunkId, stored: bool },
     /// A chunk was handed to the carrier.
     Sent { peer: DeviceId, job: u64, bytes: usize, queued: usize },
+    /// A message that came without a link; answered once everything that it brought was judged.
+    Carried { peer: DeviceId, envelope: Box<Envelope>, done: Sender<()> },
+    /// What a friend lacks, and what to tell them, is to be known.
+    Outline { devices: Vec<DeviceId>, all: bool, answer: Sender<Outline> },
+    /// A chunk that came without a link.
+    Bring(Bring),
+    /// What was written of these blobs is to be durable.
+    Settle(Settle),
+    /// What is known of friends is to be kept.
+    Remember { done: Sender<()> },
     /// Friends, members or spaces changed.
     Refresh,
     /// The node stops.
@@ -52,9 +63,9 @@ pub(crate) enum ToLink {
 pub(crate) type Arriving = (Option<DeviceId>, SpaceTag, Entry);
 
 pub(crate) struct Link {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     net: Arc<Net>,
-    sync: Sync,
+    pub(crate) sync: Sync,
     started: Instant,
     intake: Sender<Arriving>,
     chunks: Sender<ToChunks>,
@@ -62,7 +73,7 @@ pub(crate) struct Link {
     outbox: BTreeMap<DeviceId, VecDeque<Output>>,
     topics: BTreeMap<String, (SpaceTag, TopicSecret)>,
     held: BTreeSet<SpaceTag>,
-    allowed: BTreeMap<DeviceId, BTreeSet<SpaceTag>>,
+    pub(crate) allowed: BTreeMap<DeviceId, BTreeSet<SpaceTag>>,
     shared: BTreeSet<(DeviceId, SpaceTag)>,
     connected: BTreeSet<DeviceId>,
     /// The addresses that the carrier keeps trying, by friend.
@@ -71,6 +82,7 @@ pub(crate) struct Link {
     people: usize,
     /// When each pairing that is asked for may be asked again.
     pairings: BTreeMap<DeviceId, Instant>,
+    pub(crate) carried: Carried,
 }
 
 /// Between two tries at a pairing that was not answered.
@@ -101,18 +113,20 @@ impl Link {
             dialed: BTreeMap::new(),
             people: 0,
             pairings: BTreeMap::new(),
+            carried: Carried::default(),
         })
     }
 
     /// Runs until the node stops.
     pub(crate) fn run(mut self, inbox: &Receiver<ToLink>, carrier: &Receiver<net::Event>) {
         self.refresh();
+        self.recall();
         loop {
             let wait = self.sync.next_wake().map_or(1_000, |at| at.saturating_sub(self.now()));
             let timeout = crossbeam_channel::after(Duration::from_millis(wait.clamp(1, 1_000)));
             crossbeam_channel::select! {
                 recv(inbox) -> message => match message {
-                    Ok(ToLink::Stop) | Err(_) => return,
+                    Ok(ToLink::Stop) | Err(_) => return self.remember(),
                     Ok(message) => self.take(message),
                 },
                 recv(carrier) -> event => match event {
@@ -125,6 +139,7 @@ impl Link {
                 self.refresh();
             }
             self.publish_status();
+            self.remember_by_and_by();
         }
     }
 
@@ -149,7 +164,23 @@ impl Link {
                     self.refresh();
                 }
             }
-            ToLink::Took { from, tag, entry, took } => self.took(from, tag, entry, took),
+            ToLink::Took { from, tag, entry, took } => {
+                self.took(from, tag, entry, took);
+                self.carried.judged();
+            }
+            ToLink::Carried { peer, envelope, done } => {
+                self.step(Input::Received { peer, envelope: *envelope });
+                self.carried.await_judgement(done);
+            }
+            ToLink::Outline { devices, all, answer } => {
+                let _ = answer.send(outline(&self.sync, &devices, all));
+            }
+            ToLink::Bring(bring) => drop(self.chunks.send(ToChunks::Bring(bring))),
+            ToLink::Settle(settle) => drop(self.chunks.send(ToChunks::Settle(settle))),
+            ToLink::Remember { done } => {
+                self.remember();
+                let _ = done.send(());
+            }
             ToLink::Fetch { tag, manifest } => {
                 let _ = self.chunks.send(ToChunks::Fetch { tag, manifest });
             }
@@ -210,6 +241,7 @@ impl Link {
                 // An offer may have been lost with the link.
                 self.shared.retain(|(to, _)| *to != peer);
                 self.step(Input::Disconnected { peer });
+                self.remember();
             }
             net::Event::Received { peer, bytes } => match Envelope::decode(&bytes) {
                 Ok(envelope) => self.step(Input::Received { peer, envelope }),
@@ -248,7 +280,7 @@ impl Link {
     }
 
     /// Gives the state machine something, and does what it says.
-    fn step(&mut self, input: Input) {
+    pub(crate) fn step(&mut self, input: Input) {
         let mut out = Vec::new();
         self.sync.step(self.now(), input, &mut out);
         // What is done may give it more; a queue rather than a recursion.
@@ -269,6 +301,7 @@ impl Link {
                 let _ = self.chunks.send(ToChunks::Send { peer, job, tag, id });
             }
             Output::Deliver { from, tag, entry } => {
+                self.carried.delivered();
                 let _ = self.intake.send((from, tag, entry));
             }
             Output::DeliverChunk { tag, id, bytes, .. } => {
@@ -453,7 +486,7 @@ pub(crate) struct Plan {
 impl Core {
     /// The entries of a run of a log, every branch, up to a budget in bytes; and the first place
     /// that is not among them.
-    fn entries_from(
+    pub(crate) fn entries_from(
         &self,
         tag: &SpaceTag,
         log: &base::LogId,
@@ -544,46 +577,4 @@ fn shared_tags(state: &crate::state::State, person: &base::PersonId) -> BTreeSet
         }
     }
     tags
-}
-
-// Nothing in an entry may end the thread: one that breaks something is refused, its signer named.
-fn guarded(core: &Core, entry: &Entry) -> Result<Took> {
-    let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| core.take_entry(entry, false)));
-    taken.unwrap_or_else(|_| {
-        core.write().docs.clear();
-        let name = core.name_of_device(&entry.header().log.device);
-        Ok(Took::Refused(format!(
-            "applying an entry of {name} failed in a way that is a fault of this program"
-        )))
-    })
-}
-
-/// The thread that verifies, stores and applies what arrives: in order, many entries to one sync of
-/// the disk.
-pub(crate) fn intake_loop(core: &Core, arriving: &Receiver<Arriving>) {
-    while let Ok(first) = arriving.recv() {
-        let mut done = Vec::new();
-        let mut last = None;
-        let mut next = Some(first);
-        while let Some((from, tag, entry)) = next {
-            let took = guarded(core, &entry).unwrap_or_else(|e| {
-                core.problem(format!("an entry could not be stored, and is asked for again: {e}"));
-                Took::Waits
-            });
-            if let Took::Stored(ticket) = &took {
-                last = Some(*ticket);
-            }
-            done.push((from, tag, entry, took));
-            next = if done.len() < 256 { arriving.try_recv().ok() } else { None };
-        }
-        if let Some(ticket) = last
-            && let Err(e) = core.store.wait(ticket)
-        {
-            core.problem(format!("the store failed; restart the node: {e}"));
-            return;
-        }
-        for (from, tag, entry, took) in done {
-            core.tell_link(ToLink::Took { from, tag, entry, took });
-        }
-    }
 }

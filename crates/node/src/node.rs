@@ -7,7 +7,7 @@ use crate::api::{
 use crate::chunks::{self, ToChunks};
 use crate::core::Core;
 use crate::error::{Error, Result};
-use crate::link::{self, Link, ToLink};
+use crate::link::{Link, ToLink};
 use crate::local::{LocalEdit, Special};
 use crate::serving::{SERVERS, serve_loop};
 use crate::state::Newborn;
@@ -81,6 +81,11 @@ impl Node {
         Ok(node)
     }
 
+    /// What all its threads share.
+    pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
     fn spawn(&self, name: &str, work: impl FnOnce() + Send + 'static) {
         match std::thread::Builder::new().name(format!("chorus-{name}")).spawn(work) {
             Ok(handle) => self.threads.lock().handles.push(handle),
@@ -105,9 +110,14 @@ impl Node {
         let link = Link::new(core.clone(), net.clone(), arriving_tx, chunks_tx)?;
         self.spawn("link", move || link.run(&inbox, &carrier));
         let taking = core.clone();
-        self.spawn("intake", move || link::intake_loop(&taking, &arriving));
+        self.spawn("intake", move || crate::intake::intake_loop(&taking, &arriving));
         let fetching = core.clone();
         self.spawn("fetch", move || chunks::fetch_loop(&fetching, &chunks, &own, &serve_tx));
+        let (wake, woken) = crossbeam_channel::bounded(1);
+        core.load_dtn()?;
+        *core.dtn.wake.lock() = Some(wake);
+        let posting = core.clone();
+        self.spawn("dtn", move || crate::dtn::post_loop(&posting, &woken));
         for _ in 0..SERVERS {
             let (serving, net, serve) = (core.clone(), net.clone(), serve.clone());
             self.spawn("serve", move || serve_loop(&serving, &net, &serve));
@@ -122,6 +132,7 @@ impl Node {
         }
         let sealed = self.core.seal_all(true);
         self.core.wake_sealer();
+        self.core.wake_dtn();
         self.core.tell_link(ToLink::Stop);
         let mut threads = self.threads.lock();
         if let Some(chunks) = threads.chunks.take() {

@@ -81,6 +81,8 @@ impl Core {
             writer: Mutex::new(Writer::new()),
             rendered: Mutex::new(Rendered::new()),
             sharing: Mutex::default(),
+            dtn: crate::dtn::Dtn::default(),
+            telling: Mutex::default(),
             friends: Mutex::default(),
             events: Events::default(),
             sealer: wake,

@@ -223,6 +223,63 @@ pub(crate) struct OfferRecord {
     pub(crate) name: String,
 }
 
+/// What a friend's device was last known to have, for when nobody can ask it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct KnownRecord {
+    /// The spaces that it announced.
+    #[n(0)]
+    pub(crate) announced: Vec<SpaceTag>,
+    /// Where it stood.
+    #[n(1)]
+    pub(crate) spaces: Vec<(SpaceTag, LogTips)>,
+}
+
+/// Logs, with the tips of each.
+pub(crate) type LogTips = Vec<(LogId, Vec<(u64, Hash)>)>;
+
+/// What bundles from a device said last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct CarriedRecord {
+    /// The number of the newest.
+    #[n(0)]
+    pub(crate) newest: u64,
+    /// The chunks it asked for.
+    #[n(1)]
+    pub(crate) wants: Vec<(SpaceTag, ChunkId)>,
+}
+
+/// What a bundle in a spool holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct CoverRecord {
+    #[n(0)]
+    pub(crate) number: u64,
+    /// Bytes of its file.
+    #[n(1)]
+    pub(crate) size: u64,
+    /// Runs of entries: space, log, first and last place.
+    #[n(2)]
+    pub(crate) ranges: Vec<(SpaceTag, LogId, u64, u64)>,
+    #[n(3)]
+    pub(crate) chunks: Vec<(SpaceTag, ChunkId)>,
+}
+
+/// How friends are reached over a DTN daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(crate) struct DtnRecord {
+    /// The daemon's address.
+    #[n(0)]
+    pub(crate) daemon: Option<String>,
+    /// Friends, with the endpoint of each that has a name of its own.
+    #[n(1)]
+    pub(crate) peers: Vec<(PersonId, Option<String>)>,
+    /// Seconds before something is sent again; 0 where nothing was said.
+    #[n(2)]
+    pub(crate) patience: u64,
+    /// Friends who are not answered by it either.
+    #[n(3)]
+    pub(crate) silent: Vec<PersonId>,
+}
+
 /// Where an entry is.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct EntryRecord {

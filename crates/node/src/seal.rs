@@ -71,6 +71,8 @@ impl Core {
 
     /// Seals what is due in all spaces, tells what became durable, and answers when to look again.
     pub(crate) fn seal_all(&self, now: bool) -> Result<Duration> {
+        // Whoever seals now may count on everything before being told as well.
+        let _telling = self.telling.lock();
         let tags: Vec<SpaceTag> = self.state.read().spaces.keys().copied().collect();
         let mut next = Duration::from_secs(5);
         let mut told = Vec::new();

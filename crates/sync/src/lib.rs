@@ -27,6 +27,8 @@
 //! served again. Not here: signatures, membership, what an entry's `deps` wait for (the node's),
 //! and how bytes travel (the carriers').
 
+mod bundle;
+mod carried;
 mod chunk;
 mod config;
 mod envelope;
@@ -42,6 +44,7 @@ mod pull;
 mod push;
 mod told;
 
+pub use bundle::{BUNDLE_VERSION, Composer, Item, Items, Opening};
 pub use config::Config;
 pub use envelope::{
     CHUNK_ACKS, ENTRIES, Envelope, Frontier, HELLO_BYTES, Hello, LogRange, SpaceDelta, Tip, Tips, VERSION,

@@ -320,7 +320,7 @@ fn take_some<T>(list: &mut Vec<T>) -> Vec<T> {
 }
 
 // As many envelopes as the limits ask for. A space that is cut begins whole and goes on as a delta.
-fn split(logs: BTreeMap<SpaceTag, (bool, Vec<(LogId, Tips)>)>) -> Vec<Vec<SpaceDelta>> {
+pub(crate) fn split(logs: BTreeMap<SpaceTag, (bool, Vec<(LogId, Tips)>)>) -> Vec<Vec<SpaceDelta>> {
     let mut envelopes: Vec<Vec<SpaceDelta>> = Vec::new();
     let mut room = 0;
     for (tag, (mut whole, mut list)) in logs {

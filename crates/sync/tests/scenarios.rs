@@ -249,6 +249,40 @@ fn a_disk_restored_from_a_backup_is_filled_again() {
 }
 
 #[test]
+fn what_is_remembered_of_a_friend_gives_way_to_what_they_are_now() {
+    let mut world = room_of(2, 17, Link::LAN);
+    for _ in 0..20 {
+        world.edit(0, TAG, 300);
+    }
+    world.run_for(5_000);
+    let (older, backup) =
+        (world.tips(1, TAG), (world.nodes[1].durable.clone(), world.nodes[1].hashes.clone()));
+    for _ in 0..20 {
+        world.edit(0, TAG, 300);
+    }
+    world.run_for(5_000);
+    let newer = world.tips(1, TAG);
+    for i in 0..2 {
+        world.crash(i);
+    }
+    // One remembers that the other had everything; the other was restored, and remembers less of both.
+    (world.nodes[1].durable, world.nodes[1].hashes) = backup;
+    let ids = [world.nodes[0].id, world.nodes[1].id];
+    for (i, logs) in [newer, older].into_iter().enumerate() {
+        world.restart(i);
+        let recall = sync::Input::Recall {
+            peer: ids[1 - i],
+            announced: [TAG].into(),
+            frontiers: [(TAG, logs)].into(),
+        };
+        world.step(i, recall);
+    }
+    world.connect(0, 1, Link::LAN);
+    let took = world.run_until(60_000, |w| w.equal(&[0, 1], TAG)).expect("filled again");
+    report("a restored disk and old memories", &world, took);
+}
+
+#[test]
 fn a_link_of_twenty_minutes_one_way() {
     let far = Link { latency: 20 * 60_000, loss: 0, bandwidth: 100 };
     let mut world = World::new(2, 12);

@@ -1,6 +1,6 @@
 //! The program's side of the control socket.
 
-use super::{Answer, Request, read_line, socket_path};
+use super::{Answer, Request, Step, read_line, socket_path};
 use crate::fail::Failure;
 use crate::home::Home;
 use base::Kind;
@@ -33,18 +33,20 @@ impl Client {
 
     /// Asks, and waits for the answer however long the node needs.
     pub(crate) fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, Failure> {
+        self.ask_watched(request, &mut |_| {})
+    }
+
+    /// The same, hearing how far it is.
+    pub(crate) fn ask_watched<T: DeserializeOwned>(
+        &mut self,
+        request: &Request,
+        watch: &mut dyn FnMut(&Step),
+    ) -> Result<T, Failure> {
         let gone = |e: std::io::Error| Failure::of(Kind::of_io(&e), format!("talking to the node: {e}"));
         let mut line = serde_json::to_string(request)
             .map_err(|e| Failure::of(Kind::Invalid, format!("writing a request: {e}")))?;
         line.push('\n');
         self.stream.get_mut().write_all(line.as_bytes()).map_err(gone)?;
-        let answer = read_line(&mut self.stream)?.ok_or_else(|| {
-            Failure::with_hint(
-                Kind::Interrupted,
-                "the node stopped before it answered",
-                "start it with `chorus up` and look whether it was done",
-            )
-        })?;
         let strange = |e: serde_json::Error| {
             Failure::with_hint(
                 Kind::Unsupported,
@@ -52,9 +54,19 @@ impl Client {
                 "the running node may be of another version: `chorus down`, then `chorus up`",
             )
         };
-        match serde_json::from_str(&answer).map_err(strange)? {
-            Answer::Ok(value) => serde_json::from_value(value).map_err(strange),
-            Answer::Error(failure) => Err(failure),
+        loop {
+            let answer = read_line(&mut self.stream)?.ok_or_else(|| {
+                Failure::with_hint(
+                    Kind::Interrupted,
+                    "the node stopped before it answered",
+                    "start it with `chorus up` and look whether it was done",
+                )
+            })?;
+            match serde_json::from_str(&answer).map_err(strange)? {
+                Answer::Progress(step) => watch(&step),
+                Answer::Ok(value) => return serde_json::from_value(value).map_err(strange),
+                Answer::Error(failure) => return Err(failure),
+            }
         }
     }
 

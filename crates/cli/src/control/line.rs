@@ -4,6 +4,7 @@ use base::limit;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::{BufRead, Read};
+use std::path::PathBuf;
 
 /// What the node can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +21,40 @@ pub(crate) enum Request {
     Join { spec: String, path: Option<Place> },
     Members { path: Place },
     Log { path: Place, max: usize },
+    BundleExport { to: String, place: Destination, all: bool },
+    BundleImport { path: PathBuf },
+    Dtn(DtnWish),
     Down {},
+}
+
+/// Where bundles go: absolute paths.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Destination {
+    /// One new file.
+    File(PathBuf),
+    /// A folder of them.
+    Spool(PathBuf),
+}
+
+/// What is to change of how friends are reached over DTN; what is not named stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DtnWish {
+    /// The daemon's address; an empty one: none any more.
+    pub(crate) daemon: Option<String>,
+    /// Friends, each with the endpoint it was given.
+    pub(crate) peers: Vec<(String, Option<String>)>,
+    pub(crate) forget: Vec<String>,
+    pub(crate) patience: Option<u64>,
+}
+
+/// How far a long work is; any number of them come before an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) what: String,
+    pub(crate) done: u64,
+    pub(crate) total: u64,
 }
 
 /// A path as it was typed, and its absolute form on this machine.

@@ -2,13 +2,15 @@
 //!
 //! A unix socket, 0600, in a home that is 0700; whoever connects must be the same user (the
 //! kernel says who it is). One JSON object a line, at most `limit::CONTROL_LINE_BYTES`: a request
-//! `{"verb": …, "args": {…}}` is answered by `{"ok": …}` or `{"error": {kind, message, hint}}`.
+//! `{"verb": …, "args": {…}}` is answered by `{"ok": …}` or `{"error": {kind, message, hint}}`; long
+//! work tells `{"progress": …}` before that.
 
+mod carry;
 pub(crate) mod client;
 mod line;
 pub(crate) mod server;
 
-pub(crate) use line::{Place, Request};
+pub(crate) use line::{Destination, DtnWish, Place, Request, Step};
 
 use crate::fail::Failure;
 use crate::home::Home;
@@ -26,6 +28,7 @@ use std::path::PathBuf;
 pub(crate) enum Answer {
     Ok(Value),
     Error(Failure),
+    Progress(Step),
 }
 
 /// The socket by way of an open directory: a home's path may be longer than the 107 bytes that a

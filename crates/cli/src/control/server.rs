@@ -2,7 +2,7 @@
 //!
 //! Plain threads: one that accepts, one for each connection, at most `CONNECTIONS` at a time.
 
-use super::{Answer, Request, parse, read_line, socket_path};
+use super::{Answer, Request, Step, carry, parse, read_line, socket_path};
 use crate::facts::{Befriended, Given, Past, Peer, Person, Stopped, Whole, role_word};
 use crate::fail::Failure;
 use crate::home::Home;
@@ -24,6 +24,9 @@ use std::time::Duration;
 const CONNECTIONS: usize = 64;
 /// How long a connection may be silent before it is closed.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// Between two words on how far a work is.
+const STEPS: Duration = Duration::from_millis(200);
 
 /// Why the node ends.
 pub(crate) enum Ending {
@@ -134,11 +137,29 @@ fn converse(stream: &UnixStream, served: &Served) {
         };
         let answered = match parse(&line) {
             Ok(Request::Down {}) => return stop(stream, served),
+            Ok(Request::BundleExport { to, place, all }) => {
+                carry::export(&served.node, &to, &place, all, &mut told(stream)).and_then(value)
+            }
+            Ok(Request::BundleImport { path }) => {
+                carry::import(&served.node, &path, &mut told(stream)).and_then(value)
+            }
             Ok(request) => answer(served, request),
             Err(failure) => Err(failure),
         };
         if !send(stream, &answered.map_or_else(Answer::Error, Answer::Ok)) {
             return;
+        }
+    }
+}
+
+// Tells the program how far a work is, a few times a second.
+fn told(stream: &UnixStream) -> impl FnMut(node::Progress) + '_ {
+    let mut last: Option<std::time::Instant> = None;
+    move |step: node::Progress| {
+        if last.is_none_or(|last| last.elapsed() >= STEPS) {
+            last = Some(std::time::Instant::now());
+            let what = step.what.to_owned();
+            send(stream, &Answer::Progress(Step { what, done: step.done, total: step.total }));
         }
     }
 }
@@ -206,7 +227,10 @@ fn answer(served: &Served, request: Request) -> Result<Value, Failure> {
         Request::Log { path, max } => {
             value(node.log(&at(&path)?, max)?.into_iter().map(Past::from).collect::<Vec<_>>())
         }
-        Request::Down {} => Err(Failure::of(Kind::Invalid, "a node is stopped once")),
+        Request::Dtn(wish) => carry::dtn(node, wish).and_then(value),
+        Request::BundleExport { .. } | Request::BundleImport { .. } | Request::Down {} => {
+            Err(Failure::of(Kind::Invalid, "answered elsewhere"))
+        }
     }
 }
 

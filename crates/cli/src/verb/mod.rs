@@ -1,9 +1,11 @@
 //! The verbs: their words, flags and help, and where each is done.
 
+mod bundle;
 mod completions;
 mod detach;
 mod doctor;
 mod down;
+mod dtn;
 mod fsck;
 mod init;
 mod invite;
@@ -54,6 +56,9 @@ enum Verb {
     Join(join::Args),
     Members(members::Args),
     Log(log::Args),
+    #[command(subcommand)]
+    Bundle(bundle::Bundle),
+    Dtn(dtn::Args),
     Fsck(fsck::Args),
     Unit(unit::Args),
     Completions(completions::Args),
@@ -101,6 +106,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Join(args) => done(join::run(&home, &args)),
         Verb::Members(args) => done(members::run(&home, &args)),
         Verb::Log(args) => done(log::run(&home, &args)),
+        Verb::Bundle(bundle) => bundle::run(&home, bundle),
+        Verb::Dtn(args) => done(dtn::run(&home, args)),
         Verb::Fsck(args) => fsck::run(&home, &args),
         Verb::Completions(_) | Verb::Man(_) | Verb::Unit(_) => Ok(ExitCode::SUCCESS),
     }
@@ -158,6 +165,12 @@ mod tests {
             "join ann/garden plants",
             "members garden",
             "log garden",
+            "bundle export --to bob /tmp/for-bob",
+            "bundle export --to bob --spool /media/stick --all",
+            "bundle import /media/stick --json",
+            "dtn",
+            "dtn --daemon http://127.0.0.1:3000 --peer bob --peer ann=dtn://rover/in --patience 1200",
+            "dtn --off --forget bob",
             "fsck",
             "fsck --rebuild",
             "unit",
