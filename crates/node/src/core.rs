@@ -4,6 +4,7 @@ use crate::api::{Event, Identity};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::home::{Keys, random_bytes};
+use crate::incarnation::Own;
 use crate::link::ToLink;
 use crate::moved::Moved;
 use crate::read::Layout;
@@ -11,7 +12,7 @@ use crate::record::{self, BlobRecord, Me};
 use crate::rendered::Rendered;
 use crate::state::State;
 use crate::status::LinkStatus;
-use base::{Actor, DeviceId, Hash, Kind, LogId, ObjectId, Oid, Run, SpaceId, SpaceTag};
+use base::{DeviceId, Hash, Kind, ObjectId, Oid, Run, SpaceId, SpaceTag};
 use crossbeam_channel::Sender;
 use lru::LruCache;
 use object::{Doc, Heads};
@@ -31,8 +32,8 @@ pub(crate) struct Core {
     pub(crate) me: Me,
     pub(crate) device: DeviceId,
     pub(crate) run: Run,
-    /// All runs of this home, this one included.
-    pub(crate) runs: Vec<Run>,
+    /// Under which numbers this node writes, and wrote.
+    pub(crate) own: RwLock<Own>,
     pub(crate) store: Store,
     pub(crate) state: RwLock<State>,
     pub(crate) writer: Mutex<Writer>,
@@ -81,16 +82,6 @@ impl Writer {
 }
 
 impl Core {
-    /// The log that this node appends to.
-    pub(crate) fn log(&self) -> LogId {
-        LogId { device: self.device, incarnation: self.me.incarnation }
-    }
-
-    /// The actor of this run for an object.
-    pub(crate) fn actor(&self, oid: &Oid) -> Actor {
-        Actor::derive(&oid.space, &self.device, &self.me.incarnation, &self.run, &oid.object)
-    }
-
     /// The root of home, which is the mount's root.
     pub(crate) fn root(&self) -> Oid {
         Oid { space: self.me.home, object: self.me.home.root() }
@@ -123,7 +114,8 @@ impl Core {
         // Of the ports that neither services nor outgoing connections use by default.
         let port = 10_000 + u16::from_be_bytes(random_bytes()?) % 20_000;
         let listen = vec![format!("/ip4/0.0.0.0/tcp/{port}"), format!("/ip4/0.0.0.0/udp/{port}/quic-v1")];
-        let me = Me { listen: listen.clone(), ..self.me.clone() };
+        let me = read_me(&self.store)?.unwrap_or_else(|| self.me.clone());
+        let me = Me { listen: listen.clone(), ..me };
         let mut batch = store::Batch::new();
         batch.put(record::node_key("me", b""), record::to_bytes(&me));
         self.store.apply(batch)?;

@@ -6,6 +6,7 @@
 
 use crate::core::{Core, Writer};
 use crate::error::Result;
+use crate::incarnation::Why;
 use crate::record::{self, EntryRecord};
 use crate::seal::note_statement;
 use base::{Entry, EntryKind, Hash, SpaceId, SpaceTag};
@@ -47,6 +48,10 @@ impl Core {
         // Another way may have brought it meanwhile.
         if !replay && self.entry_record(&hash)?.is_some() {
             return Ok(Took::Known);
+        }
+        if !replay && entry.header().log == self.log() {
+            // Nobody but this device signs its entries, and it does not have this one.
+            self.begin_incarnation(Why::Forked, Batch::new())?;
         }
         if let Some(took) = self.vet(&tag, entry)? {
             return Ok(took);
@@ -152,13 +157,14 @@ impl Core {
         };
         let mut batch = Batch::new();
         self.put_entry(&mut batch, entry, tag, true, entry.header().lamport);
+        let tip = self.is_tip(tag, entry)?;
         let ticket = self.store.apply(batch)?;
         let mut state = self.state.write();
         let crate::state::State { spaces, .. } = &mut *state;
         if let Some(space) = spaces.get_mut(tag) {
             let header = entry.header();
-            space.logs.store(header.log, header.seq, entry.hash(), header.prev);
-            space.logs.apply(header.log, header.seq, entry.hash(), header.lamport);
+            space.logs.store(header.log, header.seq, entry.hash(), header.prev, tip);
+            space.logs.apply(header.log, header.seq, entry.hash(), header.prev, header.lamport);
             if matches!(outcome, Outcome::Later) {
                 space.later.insert(entry.hash());
             }
@@ -193,11 +199,12 @@ impl Core {
                 let mut batch = Batch::new();
                 self.put_entry(&mut batch, entry, tag, false, entry.header().lamport);
                 let new = self.entry_record(&entry.hash())?.is_none();
+                let tip = self.is_tip(tag, entry)?;
                 let ticket = self.store.apply(batch)?;
                 if let Some(space) = self.state.write().spaces.get_mut(tag) {
                     let header = entry.header();
                     if new {
-                        space.logs.store(header.log, header.seq, entry.hash(), header.prev);
+                        space.logs.store(header.log, header.seq, entry.hash(), header.prev, tip);
                     }
                     space.waiting.entry(missing).or_default().insert(entry.hash());
                 }

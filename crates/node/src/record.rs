@@ -247,6 +247,15 @@ pub(crate) struct LogRecord {
     pub(crate) applied: Option<(u64, Hash, u64)>,
     #[n(2)]
     pub(crate) count: u64,
+    /// Of a forked log: the newest applied entries of its other branches.
+    #[n(3)]
+    pub(crate) branches: Option<Vec<(u64, Hash, u64)>>,
+    /// The sum over the hashes of all its entries; none in records of older builds.
+    #[n(4)]
+    pub(crate) sum: Option<Hash>,
+    /// Whether it has more branches than `tips` names.
+    #[n(5)]
+    pub(crate) cut: Option<bool>,
 }
 
 /// A change that is made and not yet sealed.
@@ -259,6 +268,9 @@ pub(crate) struct PendingChange {
     #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     pub(crate) bytes: Vec<u8>,
+    /// The incarnation in which it was made; none in older records: that in which its run began.
+    #[n(3)]
+    pub(crate) incarnation: Option<Incarnation>,
 }
 
 /// A birth that is not yet sealed.

@@ -292,7 +292,7 @@ fn bodies_round_trip_and_keep_their_limits() {
         birth(Type::Unknown(77), Content::Empty),
     ];
     let mut items: Vec<Item> = births.into_iter().map(Item::Birth).collect();
-    items.push(Item::Change(Change { object: ObjectId([1; 16]), bytes: vec![1, 2] }));
+    items.push(Item::Change(Change { object: ObjectId([1; 16]), bytes: vec![1, 2], incarnation: None }));
     let body = Body { time: -1, items };
     let encoded = body.encode();
     assert_eq!(Body::decode(&encoded), Ok(body.clone()));
