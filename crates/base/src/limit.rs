@@ -57,6 +57,12 @@ pub const SPACES: usize = 4096;
 pub const FRONTIER_LOGS: usize = 16_384;
 /// Tips of one log (several when forked).
 pub const TIPS: usize = 16;
+/// Cells of a comparison of one log that are looked at; two sets that have more apart are compared again later.
+pub const CELLS: usize = 1 << 16;
+/// Cells in one envelope.
+pub const CELLS_AT_ONCE: usize = 4096;
+/// Entries of a log that are compared at once.
+pub const COMPARED: usize = 1 << 20;
 /// Bytes under way to one peer before its acks are waited for.
 pub const FLIGHT_BYTES: usize = 16 << 20;
 /// Entries held that came ahead of their predecessors, per peer.

@@ -54,7 +54,8 @@ impl Home {
             let during = || format!("making {}", marker.display());
             let mut options = fs::OpenOptions::new();
             let mut file = options.write(true).create_new(true).mode(0o600).open(&marker).during(during)?;
-            file.write_all(b"Leave this file alone: by it chorus knows whether this home was copied.\n").during(during)?;
+            file.write_all(b"Leave this file alone: by it chorus knows whether this home was copied.\n")
+                .during(during)?;
             file.sync_all().during(during)?;
         }
         let machine = ["/etc/machine-id", "/var/lib/dbus/machine-id"];

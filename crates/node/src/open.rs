@@ -6,12 +6,12 @@ use crate::events::Events;
 use crate::head::Head;
 use crate::home::{Home, Keys, random_bytes};
 use crate::incarnation::Own;
+use crate::logs::Logs;
 use crate::record::{
     self, HeadRecord, LogRecord, Me, PeerRecord, PendingBirth, PendingChange, PendingDoor, PendingGones,
     SpaceRecord,
 };
 use crate::rendered::Rendered;
-use crate::logs::Logs;
 use crate::state::{Newborn, Pending, PendingAdd, Space, State};
 use crate::steps::{born_of, door_of, gone_of, newborn_head};
 use base::{DoorId, Entry, EntryKind, Hash, Incarnation, Kind, LogId, ObjectId, PersonId, Run, SpaceTag};

@@ -244,8 +244,9 @@ impl Core {
         let incarnation = self.incarnation();
         let mut items: Vec<Item> = made
             .iter()
-            .map(|room| Item::Change(Change {
-                object: room.id, bytes: room.change.clone(), incarnation: None }))
+            .map(|room| {
+                Item::Change(Change { object: room.id, bytes: room.change.clone(), incarnation: None })
+            })
             .collect();
         let mut numbers = Vec::new();
         let mut bytes = 0;

@@ -10,6 +10,9 @@ use base::{Entry, EntryKind, Hash, SpaceId, SpaceTag, limit};
 /// Entries delivered and not answered for; more than that wait at their sender.
 const UNANSWERED: usize = 65_536;
 
+/// Milliseconds before a log in which all was asked for, and not all came, is searched for a fork again.
+const WALK_AGAIN: u64 = 30_000;
+
 /// The space of an entry; a genesis cannot name it, but its hash does.
 fn tag_of(entry: &Entry) -> SpaceTag {
     if entry.header().is_genesis() { SpaceId(entry.hash().0).tag() } else { entry.header().tag }
@@ -83,7 +86,8 @@ impl Sync {
             (Some(_), None) => false,
             // Where the recent past does not reach, the node looks into the store.
             (Some(before), Some(log)) => {
-                log.knows(&before) || (!log.sees(before.0) && log.expected() > before.0)
+                log.knows(&before)
+                    || ((!log.sees(before.0) || log.sum.is_some()) && log.expected() > before.0)
             }
         };
         if follows {
@@ -151,8 +155,16 @@ impl Sync {
         } else if by_gossip {
             return;
         } else {
-            // A fork somewhere below: look further back each time.
+            // A fork somewhere below: look further back each time. Whoever has holes themselves may have nothing
+            // further back either.
             let Some(log) = self.spaces.log_mut(&key) else { return };
+            if log.walk > last && now < log.walked_at + WALK_AGAIN {
+                return;
+            }
+            if log.walk > last {
+                log.walk = 0;
+            }
+            log.walked_at = now;
             let first = last.saturating_sub(log.walk);
             log.walk = log.walk.saturating_mul(2).saturating_add(1);
             first
@@ -171,6 +183,7 @@ impl Sync {
     ) {
         let answer = self.answered(&key, &tip);
         let local = answer.is_none() && key.1.device == self.me;
+        self.compared_one(now, &key.0, &tip.1, out);
         let Some(before) = self.spaces.add(key, tip.0, tip.1, prev, bytes) else {
             self.release(now, &key, &tip, out);
             return;
@@ -201,6 +214,30 @@ impl Sync {
         if let Some(Origin::Link(id)) = answer {
             self.flush_if_heavy(now, id, out);
         }
+        self.release(now, &key, &tip, out);
+    }
+
+    /// As `on_stored`, of an entry that was missing below others: the tips say as much as before, or less.
+    pub(crate) fn on_filled(
+        &mut self,
+        now: u64,
+        key: LogKey,
+        tip: Tip,
+        prev: Option<Hash>,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        let answer = self.answered(&key, &tip);
+        if let Some(before) = self.spaces.fill(key, tip, prev, bytes)
+            && before != self.spaces.tips(&key)
+        {
+            let due = now + self.config.forward_after;
+            self.note_stored(now, key, before, tip, prev, answer.and_then(Origin::link), false, due, out);
+        }
+        if let Some(from) = answer {
+            self.owe_ack(now, from, &key, bytes);
+        }
+        self.compared_one(now, &key.0, &tip.1, out);
         self.release(now, &key, &tip, out);
     }
 
@@ -246,7 +283,8 @@ impl Sync {
                     }
                 }
                 None if has => {}
-                None if peer.known.contains(&key.0) => {
+                // A branch below those that are named changes nothing that could be told.
+                None if peer.known.contains(&key.0) && before != mine => {
                     peer.synced.remove(&key.0);
                     let lag = crate::peer::Lag::new(before.clone(), due);
                     peer.lag
@@ -298,6 +336,7 @@ impl Sync {
         if let Some(from) = self.answered(&key, &tip) {
             self.owe_ack(now, from, &key, 0);
         }
+        self.compared_one(now, &key.0, &tip.1, out);
         self.release(now, &key, &tip, out);
     }
 
@@ -357,6 +396,7 @@ impl Sync {
         if let Some(from) = self.answered(&key, &tip) {
             self.charge_origin(now, from, 100, Offence::Refused, out);
         }
+        self.compared_one(now, &key.0, &tip.1, out);
     }
 
     /// Notes that the sender waits for an ack of this log; for gossip its author, if it is a peer.

@@ -115,6 +115,54 @@ pub enum Input {
         /// Its size in bytes.
         bytes: usize,
     },
+    /// As `Stored`, of an entry that others here build on: it was missing below them.
+    Filled {
+        /// Its space.
+        tag: SpaceTag,
+        /// Its log.
+        log: LogId,
+        /// Its place.
+        seq: u64,
+        /// Its hash.
+        hash: Hash,
+        /// The entry before it.
+        prev: Option<Hash>,
+        /// Its size in bytes.
+        bytes: usize,
+    },
+    /// Of a log with more branches than `limit::TIPS`: the sum over the hashes of all its entries that are
+    /// durable, as `Hash::plus` makes it. Given after `Space`, and when it changes.
+    Sum {
+        /// The space.
+        tag: SpaceTag,
+        /// The log.
+        log: LogId,
+        /// The sum.
+        sum: Hash,
+    },
+    /// The logs of which entries are known to be missing here below others. Replaces what was said before.
+    Holes {
+        /// The logs, by space.
+        logs: BTreeSet<(SpaceTag, LogId)>,
+    },
+    /// Nothing is missing below others in this log any more: where it stands, counted anew.
+    Mended {
+        /// The space.
+        tag: SpaceTag,
+        /// The log.
+        log: LogId,
+        /// Its tips.
+        tips: Tips,
+        /// As `Sum` has it, where there are more branches than may be named.
+        sum: Option<Hash>,
+    },
+    /// The answer to `List`.
+    Listed {
+        /// The number the output had.
+        job: u64,
+        /// The entries, in order; none if there are more than `limit::COMPARED`, or they cannot be read.
+        entries: Option<Vec<(u64, Hash)>>,
+    },
     /// An entry that was delivered is here already.
     Known {
         /// Its space.
@@ -265,8 +313,8 @@ pub enum Output {
         id: ChunkId,
     },
     /// News, as far as the recent past tells; an entry's `prev` was delivered or stored before it.
-    /// Verify and store, and answer with exactly one of `Stored`, `Known`, `Missing`, `Waits`,
-    /// `Refused`.
+    /// Verify and store, and answer with exactly one of `Stored`, `Filled`, `Known`, `Missing`,
+    /// `Waits`, `Refused`.
     Deliver {
         /// Who sent it; none if it came by gossip.
         from: Option<PeerId>,
@@ -285,6 +333,17 @@ pub enum Output {
         id: ChunkId,
         /// Its bytes.
         bytes: Vec<u8>,
+    },
+    /// List the entries of a log up to a place, in order of place and hash. Answer `Listed`.
+    List {
+        /// The number to answer with.
+        job: u64,
+        /// The space.
+        tag: SpaceTag,
+        /// The log.
+        log: LogId,
+        /// The last place.
+        top: u64,
     },
     /// No connected peer has this chunk. It stays wanted.
     ChunkAbsent {
