@@ -117,7 +117,14 @@ fn a_disk_that_was_set_back_under_a_node_is_found_out_and_both_histories_count()
     shell(ann.dir(), "umount disk; mv earlier image; mount -o loop image disk");
     ann.up();
     assert_eq!(notes(&ann), "", "nothing shows it yet");
+    let entries = |ann: &Person| {
+        let status = ann.status();
+        let spaces = status["spaces"].as_array().expect("spaces");
+        spaces.iter().map(|space| space["entries"].as_u64().unwrap_or(0)).sum::<u64>()
+    };
+    let before = entries(&ann);
     shell(&ann.path("garden"), "for n in 1 2 3; do echo new > n$n; done; sed -i s/early/late/ early");
+    wait_until("it is sealed under numbers that were used before", || entries(&ann) >= before + 3);
     bob.up();
     let files = [("n1", "new\n"), ("n3", "new\n"), ("after", "after\n"), ("early", "late\nmore\n")];
     all_have(&[&bob, &ann], &files);

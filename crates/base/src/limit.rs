@@ -69,6 +69,8 @@ pub const FLIGHT_BYTES: usize = 16 << 20;
 pub const HELD_ENTRIES: usize = 1024;
 /// Bytes of such entries, per peer.
 pub const HELD_BYTES: usize = 32 << 20;
+/// Such entries that are kept over a restart, of all devices together.
+pub const KEPT_ENTRIES: usize = 16 * HELD_ENTRIES;
 /// What came by gossip may take this part of such a share, beside what came on the link.
 pub const HELD_GOSSIP_PART: usize = 8;
 /// Membership operations of one space kept that count, or are an admin's.

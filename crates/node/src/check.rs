@@ -136,7 +136,12 @@ fn check_entries(core: &Core, report: &mut FsckReport) -> Result<()> {
             };
             // A fork has two entries at one place.
             if seq != expected && seq + 1 != expected {
-                report.problems.push(format!("log {} of space {tag} has a gap before {seq}", log.device));
+                let whose = core.name_of_device(&log.device);
+                report.problems.push(format!(
+                    "entries of {whose} are missing before number {seq} (space {tag}); friends who have them are \
+                     asked when the node runs"
+                ));
+                core.note_hole(&tag, &log);
             }
             last = Some((log, seq));
         }

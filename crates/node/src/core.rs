@@ -1,6 +1,7 @@
 //! The middle of a node: what its threads share, and how it is opened.
 
 use crate::api::{Event, Identity};
+use crate::early::Early;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::home::{Keys, random_bytes};
@@ -12,12 +13,12 @@ use crate::record::{self, BlobRecord, Me};
 use crate::rendered::Rendered;
 use crate::state::State;
 use crate::status::LinkStatus;
-use base::{DeviceId, Hash, Kind, ObjectId, Oid, Run, SpaceId, SpaceTag};
+use base::{DeviceId, Hash, Kind, LogId, ObjectId, Oid, Run, SpaceId, SpaceTag};
 use crossbeam_channel::Sender;
 use lru::LruCache;
 use object::{Doc, Heads};
 use parking_lot::{Mutex, RwLock};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -51,6 +52,10 @@ pub(crate) struct Core {
     pub(crate) garbage: Mutex<Vec<(Ticket, [u8; 16])>>,
     /// How many blobs are being fetched or wait for it.
     pub(crate) fetching: AtomicUsize,
+    /// Entries that are kept until their predecessors come.
+    pub(crate) early: Mutex<Early>,
+    /// Logs of which entries are missing below others.
+    pub(crate) holes: Mutex<BTreeSet<(SpaceTag, LogId)>>,
     /// How each friend's device stands, as the link thread last saw it.
     pub(crate) links: Mutex<BTreeMap<DeviceId, LinkStatus>>,
     pub(crate) net: RwLock<Option<Arc<net::Net>>>,

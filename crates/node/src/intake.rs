@@ -18,6 +18,8 @@ use store::{Batch, Ticket};
 pub(crate) enum Took {
     /// Stored; durable once the ticket is.
     Stored(Ticket),
+    /// The same, and others here build on it: it was missing below them.
+    Filled(Ticket),
     /// It was here.
     Known,
     /// What its log has before it is not here.
@@ -34,8 +36,7 @@ impl Core {
     /// Takes an entry that arrived. `replay` is for what is in the store already.
     pub(crate) fn take_entry(&self, entry: &Entry, replay: bool) -> Result<Took> {
         let tag = entry.space_tag();
-        let hash = entry.hash();
-        if !replay && self.entry_record(&hash)?.is_some() {
+        if !replay && self.has_entry(entry)? {
             return Ok(Took::Known);
         }
         let Some(space) = self.space_of_tag(&tag) else {
@@ -46,30 +47,39 @@ impl Core {
         }
         let mut writer = self.writer.lock();
         // Another way may have brought it meanwhile.
-        if !replay && self.entry_record(&hash)?.is_some() {
+        if !replay && self.has_entry(entry)? {
             return Ok(Took::Known);
         }
-        if !replay && entry.header().log == self.log() {
+        if !replay && entry.header().log == self.log() && self.entry_record(&entry.hash())?.is_none() {
             // Nobody but this device signs its entries, and it does not have this one.
             self.begin_incarnation(Why::Forked, Batch::new())?;
         }
         if let Some(took) = self.vet(&tag, entry)? {
             return Ok(took);
         }
+        let took = self.take_kind(&mut writer, &space, &tag, entry)?;
+        match took {
+            Took::Stored(ticket) if !replay && !self.is_tip(&tag, entry)? => Ok(Took::Filled(ticket)),
+            took => Ok(took),
+        }
+    }
+
+    fn take_kind(&self, writer: &mut Writer, space: &SpaceId, tag: &SpaceTag, entry: &Entry) -> Result<Took> {
+        let hash = entry.hash();
         match entry.header().kind {
-            EntryKind::Statement => self.take_statement(&tag, entry),
+            EntryKind::Statement => self.take_statement(tag, entry),
             EntryKind::Membership => {
-                let took = self.take_operation(&tag, entry)?;
+                let took = self.take_operation(tag, entry)?;
                 // A key that came with it may open what waited.
                 let mut arrived: Vec<Hash> =
-                    self.with_space(&space, |s| Ok(s.epochs.keys().map(|epoch| Hash(epoch.0)).collect()))?;
+                    self.with_space(space, |s| Ok(s.epochs.keys().map(|epoch| Hash(epoch.0)).collect()))?;
                 arrived.push(hash);
                 for hash in arrived {
-                    self.retry(&mut writer, &tag, &hash)?;
+                    self.retry(writer, tag, &hash)?;
                 }
                 Ok(took)
             }
-            EntryKind::Content => self.take_content(&mut writer, &tag, entry),
+            EntryKind::Content => self.take_content(writer, tag, entry),
         }
     }
 
@@ -109,6 +119,15 @@ impl Core {
         let statements = || state.statements.get(tag).map(|(person, _)| person.space());
         let members = || state.member_by_tag(tag).map(|person| person.space());
         state.spaces.get(tag).map(|s| s.id).or_else(statements).or_else(members)
+    }
+
+    // Whether an entry is here. Where some are known to be missing the index is not believed alone.
+    fn has_entry(&self, entry: &Entry) -> Result<bool> {
+        let Some(at) = self.entry_record(&entry.hash())? else { return Ok(false) };
+        if !self.holes.lock().contains(&(at.tag, at.log)) {
+            return Ok(true);
+        }
+        Ok(self.store.contains(&record::entry_key(&at.tag, &at.log, at.seq, &entry.hash()))?)
     }
 
     /// Where an entry is, if it is here.

@@ -4,8 +4,8 @@
 use crate::chunks::ToChunks;
 use crate::core::Core;
 use crate::error::Result;
+use crate::holes::{Checked, ToLister};
 use crate::intake::Took;
-use crate::record;
 use crate::seal::Fresh;
 use base::{ChunkId, DeviceId, Entry, Hash, SpaceTag, limit};
 use crossbeam_channel::{Receiver, Sender};
@@ -41,6 +41,12 @@ pub(crate) enum ToLink {
     Chunk { tag: SpaceTag, id: ChunkId, stored: bool },
     /// A chunk was handed to the carrier.
     Sent { peer: DeviceId, job: u64, bytes: usize, queued: usize },
+    /// The entries of a log, listed for a comparison.
+    Listed { job: u64, entries: Option<Vec<(u64, Hash)>> },
+    /// An entry that came too early is durable.
+    Kept { tag: SpaceTag, entry: Entry },
+    /// What is missing in logs, looked at again.
+    Checked(Checked),
     /// Friends, members or spaces changed.
     Refresh,
     /// The node stops.
@@ -57,6 +63,9 @@ pub(crate) struct Link {
     started: Instant,
     intake: Sender<Arriving>,
     chunks: Sender<ToChunks>,
+    lister: Sender<ToLister>,
+    /// When logs with entries missing are looked at again.
+    check_at: Option<Instant>,
     /// What waits for room in the carrier's queue, by peer.
     outbox: BTreeMap<DeviceId, VecDeque<Output>>,
     topics: BTreeMap<String, (SpaceTag, TopicSecret)>,
@@ -74,6 +83,8 @@ pub(crate) struct Link {
 
 /// Between two tries at a pairing that was not answered.
 const PAIR_AGAIN: Duration = Duration::from_secs(5);
+/// Between two looks at what is known to be missing; sooner once something came.
+const CHECK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Link {
     pub(crate) fn new(
@@ -81,6 +92,7 @@ impl Link {
         net: Arc<Net>,
         intake: Sender<Arriving>,
         chunks: Sender<ToChunks>,
+        lister: Sender<ToLister>,
     ) -> Result<Link> {
         let seed = u64::from_be_bytes(crate::home::random_bytes()?);
         Ok(Link {
@@ -91,6 +103,8 @@ impl Link {
             started: Instant::now(),
             intake,
             chunks,
+            lister,
+            check_at: None,
             outbox: BTreeMap::new(),
             topics: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -106,6 +120,10 @@ impl Link {
     /// Runs until the node stops.
     pub(crate) fn run(mut self, inbox: &Receiver<ToLink>, carrier: &Receiver<net::Event>) {
         self.refresh();
+        self.check_at = Some(Instant::now());
+        for (tag, entry) in self.core.kept_early() {
+            self.step(Input::Kept { tag, entry });
+        }
         loop {
             let wait = self.sync.next_wake().map_or(1_000, |at| at.saturating_sub(self.now()));
             let timeout = crossbeam_channel::after(Duration::from_millis(wait.clamp(1, 1_000)));
@@ -122,6 +140,10 @@ impl Link {
             }
             if self.pairings.values().any(|at| *at <= Instant::now()) {
                 self.refresh();
+            }
+            if self.check_at.is_some_and(|at| at <= Instant::now()) {
+                self.check_at = Some(Instant::now() + CHECK_AGAIN);
+                let _ = self.lister.try_send(ToLister::Check);
             }
             self.publish_status();
         }
@@ -144,9 +166,18 @@ impl Link {
                     prev: header.prev,
                     bytes: fresh.entry.bytes().len(),
                 });
+                self.tell_sum(&fresh.tag, &header.log);
                 if header.epoch.is_none() {
                     self.refresh();
                 }
+            }
+            ToLink::Kept { tag, entry } => self.step(Input::Kept { tag, entry }),
+            ToLink::Listed { job, entries } => self.step(Input::Listed { job, entries }),
+            ToLink::Checked(checked) => {
+                for (tag, log, tips, sum) in checked.mended {
+                    self.step(Input::Mended { tag, log, tips, sum });
+                }
+                self.step(Input::Holes { logs: checked.holes });
             }
             ToLink::Took { from, tag, entry, took } => self.took(from, tag, entry, took),
             ToLink::Fetch { tag, manifest } => {
@@ -178,10 +209,17 @@ impl Link {
                     prev: header.prev,
                     bytes: entry.bytes().len(),
                 });
+                self.tell_sum(&tag, &log);
                 if clear {
                     self.refresh();
                     self.step(Input::Retry);
                 }
+            }
+            Took::Filled(_) => {
+                let bytes = entry.bytes().len();
+                self.step(Input::Filled { tag, log, seq, hash, prev: header.prev, bytes });
+                self.tell_sum(&tag, &log);
+                self.check_at = Some(Instant::now() + Duration::from_secs(1));
             }
             Took::Known => self.step(Input::Known { tag, log, seq, hash }),
             Took::Missing => self.step(Input::Missing { from, tag, entry }),
@@ -189,6 +227,7 @@ impl Link {
             Took::Refused(why) => {
                 let name = from.map_or("gossip".to_string(), |d| self.core.name_of_device(&d));
                 self.core.problem(format!("an entry from {name} was refused: {why}"));
+                self.core.forget_early(&entry);
                 self.step(Input::Refused { tag, log, seq, hash });
             }
         }
@@ -211,6 +250,8 @@ impl Link {
             }
             net::Event::Received { peer, bytes } => match Envelope::decode(&bytes) {
                 Ok(envelope) => self.step(Input::Received { peer, envelope }),
+                // A newer build says more than this one knows.
+                Err(e) if e.kind() == base::Kind::Unsupported => tracing::debug!("passed over: {e}"),
                 Err(e) => {
                     let name = self.core.name_of_device(&peer);
                     self.core.problem(format!("{name} sent something that is no envelope: {e}"));
@@ -273,6 +314,13 @@ impl Link {
                 let _ = self.chunks.send(ToChunks::Arrived { tag, id, bytes });
             }
             Output::ChunkAbsent { .. } => {}
+            // What finds no room is not durable, and comes again.
+            Output::Keep { tag, entry } => drop(self.lister.try_send(ToLister::Keep { tag, entry })),
+            Output::List { job, tag, log, top } => {
+                if self.lister.try_send(ToLister::List { job, tag, log, top }).is_err() {
+                    self.step(Input::Listed { job, entries: None });
+                }
+            }
             Output::Gossip { tag, hash, announcement, .. } => self.gossip(&tag, &hash, announcement),
             Output::Offer { from, name, entries } => {
                 let changed = self.core.take_offer(&from, &name, entries);
@@ -369,6 +417,9 @@ impl Link {
         for (tag, logs) in &plan.held {
             if self.held.insert(*tag) {
                 self.step(Input::Space { tag: *tag, logs: logs.clone() });
+                for log in logs.keys() {
+                    self.tell_sum(tag, log);
+                }
             }
         }
         if self.people != plan.people {
@@ -410,6 +461,13 @@ impl Link {
         }
         for peer in self.connected.clone() {
             self.offer_spaces(&peer);
+        }
+    }
+
+    // What the tips of a log with too many branches do not say.
+    fn tell_sum(&mut self, tag: &SpaceTag, log: &base::LogId) {
+        if let Some(sum) = self.core.sum_of_cut(tag, log) {
+            self.step(Input::Sum { tag: *tag, log: *log, sum });
         }
     }
 
@@ -456,35 +514,6 @@ pub(crate) struct Plan {
 }
 
 impl Core {
-    /// The entries of a run of a log, every branch, up to a budget in bytes; and the first place
-    /// that is not among them.
-    fn entries_from(
-        &self,
-        tag: &SpaceTag,
-        log: &base::LogId,
-        from: u64,
-        to: u64,
-        budget: usize,
-    ) -> (Vec<Vec<u8>>, u64) {
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        let mut next = from;
-        for found in
-            self.store.range_from(&record::entries_of_log(tag, log), &record::entries_at(tag, log, from))
-        {
-            let Ok((key, value)) = found else { break };
-            let at = key.len() - Hash::LEN - 8;
-            let Ok(seq) = key[at..at + 8].try_into().map(u64::from_be_bytes) else { break };
-            if seq > to || (bytes >= budget && seq >= next) {
-                break;
-            }
-            bytes += value.len();
-            next = seq + 1;
-            entries.push(value);
-        }
-        (entries, next)
-    }
-
     /// What a new member of a space is handed: its name; genesis, operations and the members'
     /// statements.
     pub(crate) fn share_entries(&self, tag: &SpaceTag) -> Option<(String, Vec<Vec<u8>>)> {
@@ -549,46 +578,4 @@ fn shared_tags(state: &crate::state::State, person: &base::PersonId) -> BTreeSet
         }
     }
     tags
-}
-
-// Nothing in an entry may end the thread: one that breaks something is refused, its signer named.
-fn guarded(core: &Core, entry: &Entry) -> Result<Took> {
-    let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| core.take_entry(entry, false)));
-    taken.unwrap_or_else(|_| {
-        core.writer.lock().docs.clear();
-        let name = core.name_of_device(&entry.header().log.device);
-        Ok(Took::Refused(format!(
-            "applying an entry of {name} failed in a way that is a fault of this program"
-        )))
-    })
-}
-
-/// The thread that verifies, stores and applies what arrives: in order, many entries to one sync of
-/// the disk.
-pub(crate) fn intake_loop(core: &Core, arriving: &Receiver<Arriving>) {
-    while let Ok(first) = arriving.recv() {
-        let mut done = Vec::new();
-        let mut last = None;
-        let mut next = Some(first);
-        while let Some((from, tag, entry)) = next {
-            let took = guarded(core, &entry).unwrap_or_else(|e| {
-                core.problem(format!("an entry could not be stored, and is asked for again: {e}"));
-                Took::Waits
-            });
-            if let Took::Stored(ticket) = &took {
-                last = Some(*ticket);
-            }
-            done.push((from, tag, entry, took));
-            next = if done.len() < 256 { arriving.try_recv().ok() } else { None };
-        }
-        if let Some(ticket) = last
-            && let Err(e) = core.store.wait(ticket)
-        {
-            core.problem(format!("the store failed; restart the node: {e}"));
-            return;
-        }
-        for (from, tag, entry, took) in done {
-            core.tell_link(ToLink::Took { from, tag, entry, took });
-        }
-    }
 }

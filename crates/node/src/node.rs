@@ -4,10 +4,12 @@ use crate::api::{
     Added, Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, Member, NewContent,
     PeerStatus, Read, Role, Saved, Shared, Statfs, Status, Version,
 };
+use crate::arriving;
 use crate::chunks::{self, ToChunks};
 use crate::core::Core;
 use crate::error::{Error, Result};
-use crate::link::{self, Link, ToLink};
+use crate::holes;
+use crate::link::{Link, ToLink};
 use crate::local::{LocalEdit, Special};
 use crate::serving::{SERVERS, serve_loop};
 use crate::state::Newborn;
@@ -102,10 +104,13 @@ impl Node {
         *core.link.write() = Some(inbox_tx);
         self.threads.lock().chunks = Some(chunks_tx.clone());
         let own = chunks_tx.clone();
-        let link = Link::new(core.clone(), net.clone(), arriving_tx, chunks_tx)?;
+        let (lister_tx, listing) = crossbeam_channel::bounded(holes::QUEUE);
+        let link = Link::new(core.clone(), net.clone(), arriving_tx, chunks_tx, lister_tx)?;
         self.spawn("link", move || link.run(&inbox, &carrier));
         let taking = core.clone();
-        self.spawn("intake", move || link::intake_loop(&taking, &arriving));
+        self.spawn("intake", move || arriving::intake_loop(&taking, &arriving));
+        let lists = core.clone();
+        self.spawn("list", move || holes::list_loop(&lists, &listing));
         let fetching = core.clone();
         self.spawn("fetch", move || chunks::fetch_loop(&fetching, &chunks, &own, &serve_tx));
         for _ in 0..SERVERS {

@@ -85,6 +85,8 @@ impl Core {
             fetching: Default::default(),
             partial: RwLock::default(),
             layouts: Mutex::new(lru::LruCache::new(LAYOUTS)),
+            early: Mutex::default(),
+            holes: Mutex::default(),
             links: Mutex::default(),
             net: RwLock::new(None),
             arrivals: (Mutex::new(0), Condvar::new()),
@@ -98,6 +100,8 @@ impl Core {
         core.writer.lock().replaying = true;
         core.load()?;
         core.writer.lock().replaying = false;
+        core.load_holes()?;
+        core.load_early()?;
         let mut batch = Batch::new();
         batch.remove(record::node_key("rebuild", b""));
         core.store.apply(batch)?;

@@ -471,6 +471,7 @@ impl Core {
         } else {
             batch.put(record::waiting_key(tag, &hash), Vec::new());
         }
+        self.no_longer_early(batch, entry);
         let tip = self.is_tip(tag, entry).unwrap_or(true);
         let state = self.state.read();
         let known =

@@ -58,6 +58,12 @@ impl Core {
     // What was noted, and whose numbers were used twice.
     fn notes(&self, state: &State) -> Vec<String> {
         let mut notes: Vec<String> = state.notes.iter().cloned().collect();
+        let holes = self.holes.lock().len();
+        if holes > 0 {
+            notes.push(format!(
+                "entries are missing in {holes} log(s), as after damage; friends who have them are asked"
+            ));
+        }
         for space in state.spaces.values() {
             let forked = space.logs.tips.iter().filter(|(_, tips)| tips.len() > 1);
             let devices: std::collections::BTreeSet<_> = forked.map(|(log, _)| log.device).collect();

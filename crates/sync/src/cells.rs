@@ -17,22 +17,25 @@ pub const CELL_BYTES: usize = ITEM_BYTES + 8;
 
 const ITEM_BYTES: usize = 38;
 
+// An item as words: six bytes of the place and all of the hash, the last two bytes zero.
+type Words = [u64; 5];
+
 /// Several entries in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    items: [u8; ITEM_BYTES],
+    items: Words,
     check: u64,
 }
 
 /// A cell that nothing is in.
-const EMPTY: Cell = Cell { items: [0; ITEM_BYTES], check: 0 };
+const EMPTY: Cell = Cell { items: [0; 5], check: 0 };
 
 impl Cell {
     /// As it travels.
     pub fn to_bytes(&self) -> [u8; CELL_BYTES] {
         let mut out = [0; CELL_BYTES];
         let (items, check) = out.split_at_mut(ITEM_BYTES);
-        items.copy_from_slice(&self.items);
+        items.copy_from_slice(&bytes_of(&self.items));
         check.copy_from_slice(&self.check.to_be_bytes());
         out
     }
@@ -40,16 +43,16 @@ impl Cell {
     /// Reads cells that lie one after the other; what does not make a whole cell is left away.
     pub fn read(bytes: &[u8]) -> Vec<Cell> {
         let (cells, _) = bytes.as_chunks::<CELL_BYTES>();
-        cells
-            .iter()
-            .map(|cell| {
-                let mut out = EMPTY;
-                let (items, check) = cell.split_at(ITEM_BYTES);
-                out.items.copy_from_slice(items);
-                out.check = check.try_into().map_or(0, u64::from_be_bytes);
-                out
-            })
-            .collect()
+        let read = |cell: &[u8; CELL_BYTES]| {
+            let (items, check) = cell.split_at(ITEM_BYTES);
+            Cell { items: words_of(items), check: check.try_into().map_or(0, u64::from_be_bytes) }
+        };
+        cells.iter().map(read).collect()
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        *self == EMPTY
     }
 
     fn toggle(&mut self, other: &Cell) {
@@ -61,37 +64,56 @@ impl Cell {
 
     // The one entry that is in it, if it looks like that.
     fn only(&self, salt: u64) -> Option<(Cell, Places)> {
-        if *self == EMPTY {
+        if self.is_empty() {
             return None;
         }
-        let (cell, places) = marked(&self.items, salt);
+        let (cell, places) = marked(self.items, salt);
         (cell.check == self.check).then_some((cell, places))
     }
 
     fn item(&self) -> Item {
+        let bytes = bytes_of(&self.items);
+        let (place, rest) = bytes.split_at(6);
         let mut seq = [0; 8];
         let mut hash = Hash::default();
-        let (place, rest) = self.items.split_at(6);
         seq[2..].copy_from_slice(place);
         hash.0.copy_from_slice(rest);
         (u64::from_be_bytes(seq), hash)
     }
 }
 
-fn bytes_of(item: &Item) -> [u8; ITEM_BYTES] {
-    let mut out = [0; ITEM_BYTES];
-    let (place, rest) = out.split_at_mut(6);
+fn words(item: &Item) -> Words {
+    let mut bytes = [0; ITEM_BYTES];
+    let (place, rest) = bytes.split_at_mut(6);
     place.copy_from_slice(&item.0.to_be_bytes()[2..]);
     rest.copy_from_slice(&item.1.0);
+    words_of(&bytes)
+}
+
+fn words_of(bytes: &[u8]) -> Words {
+    let mut out = [0; 5];
+    for (word, part) in out.iter_mut().zip(bytes.chunks(8)) {
+        let mut whole = [0; 8];
+        whole[..part.len()].copy_from_slice(part);
+        *word = u64::from_be_bytes(whole);
+    }
+    out
+}
+
+fn bytes_of(words: &Words) -> [u8; ITEM_BYTES] {
+    let mut out = [0; ITEM_BYTES];
+    for (part, word) in out.chunks_mut(8).zip(words) {
+        part.copy_from_slice(&word.to_be_bytes()[..part.len()]);
+    }
     out
 }
 
 // An entry as a cell of its own, and where it goes. The salt is new each time: nobody can make entries
 // that look alike to it.
-fn marked(items: &[u8; ITEM_BYTES], salt: u64) -> (Cell, Places) {
-    let mark = Hash::of(&[b"chorus/cell/1", &salt.to_be_bytes(), items]).0;
+fn marked(items: Words, salt: u64) -> (Cell, Places) {
+    let mark = Hash::of(&[b"chorus/cell/1", &salt.to_be_bytes(), &bytes_of(&items)]).0;
     let half = |at: usize| mark[at..at + 8].try_into().map_or(0, u64::from_be_bytes);
-    (Cell { items: *items, check: half(0) }, Places { next: 0, random: half(8) })
+    (Cell { items, check: half(0) }, Places { next: 0, random: half(8) })
 }
 
 /// The places of one entry, rising, without end.
@@ -125,7 +147,7 @@ pub fn encode(items: &[Item], salt: u64, from: u64, to: u64) -> Vec<Cell> {
     let len = usize::try_from(to.saturating_sub(from)).unwrap_or(0);
     let mut cells = vec![EMPTY; len];
     for item in items {
-        let (cell, places) = marked(&bytes_of(item), salt);
+        let (cell, places) = marked(words(item), salt);
         for place in places.take_while(|place| *place < to).filter(|place| *place >= from) {
             if let Some(at) = usize::try_from(place - from).ok().and_then(|at| cells.get_mut(at)) {
                 at.toggle(&cell);
@@ -135,29 +157,33 @@ pub fn encode(items: &[Item], salt: u64, from: u64, to: u64) -> Vec<Cell> {
     cells
 }
 
-/// What only they have, and what only I have; each in order.
-pub type Apart = (Vec<Item>, Vec<Item>);
+/// What became of taking one set off the cells of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Apart {
+    /// What only they have, and what only I have; each in order.
+    Found(Vec<Item>, Vec<Item>),
+    /// The cells are too few; so many are likely to do.
+    Need(u64),
+    /// The cells were made of nothing.
+    MadeUp,
+}
 
-/// What a set and one that these first cells were made of have apart. None if the cells are too few, or were
-/// made of nothing.
-pub fn apart(mut cells: Vec<Cell>, mine: &[Item], salt: u64) -> Option<Apart> {
-    // Everything is in the first.
-    if cells.is_empty() {
-        return None;
-    }
+/// What a set and one that these first cells were made of have apart.
+pub fn apart(mut cells: Vec<Cell>, mine: &[Item], salt: u64) -> Apart {
     let len = cells.len() as u64;
     for (cell, own) in cells.iter_mut().zip(encode(mine, salt, 0, len)) {
         cell.toggle(&own);
     }
+    let need = likely(&cells);
     let mut found: Vec<Item> = Vec::new();
     let mut look: Vec<usize> = (0..cells.len()).collect();
     while let Some(at) = look.pop() {
         let Some((alone, places)) = cells.get(at).and_then(|cell| cell.only(salt)) else { continue };
         let places: Vec<usize> =
             places.take_while(|place| *place < len).filter_map(|place| usize::try_from(place).ok()).collect();
-        // More than there can be, or one that does not belong there: made up.
+        // More than there can be, or one that does not belong there.
         if found.len() >= cells.len() || places.binary_search(&at).is_err() {
-            return None;
+            return Apart::MadeUp;
         }
         found.push(alone.item());
         for place in places {
@@ -167,12 +193,27 @@ pub fn apart(mut cells: Vec<Cell>, mine: &[Item], salt: u64) -> Option<Apart> {
             }
         }
     }
-    if cells.iter().any(|cell| *cell != EMPTY) {
-        return None;
+    // Everything is in the first.
+    if cells.is_empty() || cells.iter().any(|cell| !cell.is_empty()) {
+        return Apart::Need(need);
     }
     found.sort_unstable();
     let (ours, theirs) = found.into_iter().partition(|item| mine.binary_search(item).is_ok());
-    Some((theirs, ours))
+    Apart::Found(theirs, ours)
+}
+
+// How many cells are likely to do, by how many of these are empty: an entry is in cell `i` in one of 1 + i/2
+// cases. Asked for generously: a further message costs more than some cells.
+fn likely(cells: &[Cell]) -> u64 {
+    let len = cells.len() as f64;
+    let late = cells.get(cells.len() / 2..).unwrap_or_default();
+    let empty = late.iter().filter(|cell| cell.is_empty()).count() as f64;
+    // Fewer say nothing but that it is many.
+    if empty < 3.0 {
+        return (4 * cells.len() as u64).max(32);
+    }
+    let entries = (1.0 + len * 3.0 / 8.0) * (late.len() as f64 / empty).ln();
+    (1.6 * entries + 16.0).max(1.25 * len).min(1e9) as u64
 }
 
 #[cfg(test)]
@@ -192,14 +233,20 @@ mod tests {
     #[test]
     fn what_is_apart_is_found_with_few_cells() {
         let (mine, theirs) = (set(0, 5000), set(100, 5040));
-        let cells = (16..).map(|n| n * 16).find(|n| apart(encode(&theirs, 7, 0, *n), &mine, 7).is_some());
-        assert!(cells.unwrap() <= 320, "{cells:?} for 140");
-        let (only_they, only_i) = apart(encode(&theirs, 7, 0, 400), &mine, 7).unwrap();
+        let (mut cells, mut tries) = (32, 1);
+        let (only_they, only_i) = loop {
+            match apart(encode(&theirs, 7, 0, cells), &mine, 7) {
+                Apart::Found(theirs, mine) => break (theirs, mine),
+                Apart::Need(more) => (cells, tries) = (more, tries + 1),
+                Apart::MadeUp => panic!("of a true set"),
+            }
+        };
+        assert!(cells <= 320 && tries <= 4, "{cells} in {tries} tries for 140");
         assert_eq!(only_i, set(0, 100));
         assert_eq!(only_they, set(5000, 5040));
-        assert_eq!(apart(encode(&mine, 9, 0, 2), &mine, 9), Some((vec![], vec![])));
-        assert_eq!(apart(encode(&mine, 9, 0, 20), &[], 9), None);
-        assert_eq!(apart(Vec::new(), &mine, 9), None);
+        assert_eq!(apart(encode(&mine, 9, 0, 2), &mine, 9), Apart::Found(vec![], vec![]));
+        assert!(matches!(apart(encode(&mine, 9, 0, 20), &[], 9), Apart::Need(21..)));
+        assert_eq!(apart(Vec::new(), &mine, 9), Apart::Need(32));
     }
 
     #[test]
@@ -224,8 +271,11 @@ mod tests {
             let of = |set: &BTreeSet<u64>| set.iter().map(|n| item(*n)).collect::<BTreeSet<_>>();
             let (mine, theirs) = (of(&mine), of(&theirs));
             let (a, b): (Vec<_>, Vec<_>) = (mine.iter().copied().collect(), theirs.iter().copied().collect());
-            let found = (1..).map(|n| 1 << n).find_map(|n| apart(encode(&b, salt, 0, n), &a, salt));
-            let (only_they, only_i) = found.unwrap();
+            let found = |n: u64| match apart(encode(&b, salt, 0, n), &a, salt) {
+                Apart::Found(theirs, mine) => Some((theirs, mine)),
+                _ => None,
+            };
+            let (only_they, only_i) = (1..).find_map(|n| found(1 << n)).unwrap();
             prop_assert_eq!(only_i, mine.difference(&theirs).copied().collect::<Vec<_>>());
             prop_assert_eq!(only_they, theirs.difference(&mine).copied().collect::<Vec<_>>());
         }

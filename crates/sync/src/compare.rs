@@ -8,7 +8,7 @@
 //! first lacks, in the order of the log. It is begun with one log of a peer at a time and, where it brings
 //! nothing, ever more rarely: one side may refuse what the other takes.
 
-use crate::cells::{self, Cell, Item};
+use crate::cells::{self, Apart, Cell, Item};
 use crate::envelope::{Cells, Comparison, Envelope, More, Tips, Want};
 use crate::frontier::LogKey;
 use crate::io::{Offence, Output, PeerId};
@@ -247,7 +247,7 @@ impl Sync {
         let have = known.cells.len() as u64;
         let more = |need: u64| More { of: known.of, have, need };
         match cells::apart(known.cells.clone(), entries, known.of.salt) {
-            Some((theirs, mine)) => {
+            Apart::Found(theirs, mine) => {
                 out.push(Output::Send { peer: id, envelope: Envelope::More(more(have)) });
                 known.moved = !theirs.is_empty() || !mine.is_empty();
                 (known.want, known.give) = (theirs.into(), mine.into());
@@ -256,15 +256,19 @@ impl Sync {
                 known.job = 0;
                 self.go_on(now, id, out);
             }
-            None => {
-                // As many again; more at once where one side has much more than the other.
+            Apart::Need(likely) => {
+                // More at once where one side has much more than the other.
                 let least = known.entries.abs_diff(entries.len() as u64);
-                let need = (2 * have).max(least + least / 2);
+                let need = likely.max(have + 1).max(least + least / 2);
                 let need = need.min(have + limit::CELLS_AT_ONCE as u64).min(limit::CELLS as u64);
                 out.push(Output::Send { peer: id, envelope: Envelope::More(more(need)) });
                 if need <= have {
                     peer.answering = None;
                 }
+            }
+            Apart::MadeUp => {
+                peer.answering = None;
+                self.charge(now, id, 20 * COST, Offence::NoEntry, out);
             }
         }
     }

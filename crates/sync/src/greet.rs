@@ -188,7 +188,7 @@ impl Sync {
         } else {
             self.send_hello(now, id, out);
         }
-        self.expire_held(now);
+        self.expire_held(now, out);
         self.expire_comparisons(now, id, out);
     }
 

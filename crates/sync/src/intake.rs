@@ -137,8 +137,13 @@ impl Sync {
         let header = entry.header();
         let (key, seq) = ((tag, header.log), header.seq);
         let Some(prev) = header.prev else { return };
+        let by_gossip = matches!(from, Origin::Gossip(_));
         let kept = self.held.put(now, from, tag, entry);
-        let by_gossip = from.link().is_none();
+        // A bundle: nobody can be asked for what is between, nor for this again.
+        let bundled = from.link().filter(|id| !self.peers.get(id).is_some_and(|peer| peer.connected));
+        if let Some(id) = bundled {
+            self.keep_held(now, Some(id), out);
+        }
         if !kept || by_gossip {
             self.charge_origin(now, from, 20, Offence::Gaps, out);
         }
@@ -340,6 +345,16 @@ impl Sync {
         self.release(now, &key, &tip, out);
     }
 
+    /// An entry that came too early is durable: it waits on, whatever becomes of whoever brought it. If
+    /// what it waits for came meanwhile, it goes on its way.
+    pub(crate) fn on_kept(&mut self, now: u64, tag: SpaceTag, entry: Entry, out: &mut Vec<Output>) {
+        let (key, tip) = ((tag, entry.header().log), (entry.header().seq, entry.hash()));
+        let here = self.spaces.log(&key).is_some_and(|log| log.knows(&tip));
+        if !here && self.spaces.by_tag.contains_key(&tag) {
+            self.take(now, Origin::Kept, tag, entry, out);
+        }
+    }
+
     pub(crate) fn on_missing(
         &mut self,
         now: u64,
@@ -384,8 +399,14 @@ impl Sync {
         }
     }
 
+    fn keep_held(&mut self, now: u64, at_once: Option<PeerId>, out: &mut Vec<Output>) {
+        let keep = self.held.to_keep(now, at_once).into_iter();
+        out.extend(keep.map(|(tag, entry)| Output::Keep { tag, entry }));
+    }
+
     /// Gives up what has waited for too long: it will be asked for again.
-    pub(crate) fn expire_held(&mut self, now: u64) {
+    pub(crate) fn expire_held(&mut self, now: u64, out: &mut Vec<Output>) {
+        self.keep_held(now, None, out);
         self.held.expire(now);
         for w in self.waits.take_expired(now) {
             self.answered(&(w.tag, w.entry.header().log), &(w.entry.header().seq, w.entry.hash()));
@@ -404,6 +425,7 @@ impl Sync {
         let (waiting, after) = match from {
             Origin::Link(id) => (id, self.config.ack_after),
             Origin::Gossip(_) => (key.1.device, self.config.gossip_ack_after),
+            Origin::Kept => return,
         };
         let Some(peer) = self.peers.get_mut(&waiting) else { return };
         if peer.connected && peer.shared.contains(&key.0) {

@@ -14,6 +14,8 @@ pub(crate) enum Origin {
     Link(PeerId),
     /// By gossip that this peer passed on; the ack is for the author, if they are a peer.
     Gossip(PeerId),
+    /// From the node's own store, where it waited for its predecessor; nobody is owed an ack.
+    Kept,
 }
 
 impl Origin {
@@ -21,14 +23,15 @@ impl Origin {
     pub(crate) fn link(self) -> Option<PeerId> {
         match self {
             Origin::Link(id) => Some(id),
-            Origin::Gossip(_) => None,
+            Origin::Gossip(_) | Origin::Kept => None,
         }
     }
 
-    /// Whoever brought it.
-    pub(crate) fn peer(self) -> PeerId {
+    /// Whoever brought it, of what goes when they go.
+    pub(crate) fn peer(self) -> Option<PeerId> {
         match self {
-            Origin::Link(id) | Origin::Gossip(id) => id,
+            Origin::Link(id) | Origin::Gossip(id) => Some(id),
+            Origin::Kept => None,
         }
     }
 }
@@ -194,6 +197,14 @@ pub enum Input {
         /// The entry.
         entry: Entry,
     },
+    /// An entry that waits for its predecessor is durable: the answer to `Keep`, and at the start. It waits
+    /// until that comes, however long; the node bounds how many.
+    Kept {
+        /// Its space.
+        tag: SpaceTag,
+        /// The entry.
+        entry: Entry,
+    },
     /// Members or devices became known: what waits for that may be judged now.
     Retry,
     /// An entry that was delivered is invalid, or does not count now.
@@ -319,6 +330,14 @@ pub enum Output {
         /// Who sent it; none if it came by gossip.
         from: Option<PeerId>,
         /// Its space (a genesis entry's header cannot name it).
+        tag: SpaceTag,
+        /// The entry.
+        entry: Entry,
+    },
+    /// An entry came ahead of its predecessor, in a bundle, or on a link and a while ago; it is held in memory.
+    /// If it is worth it, make it durable and answer `Kept`.
+    Keep {
+        /// Its space.
         tag: SpaceTag,
         /// The entry.
         entry: Entry,

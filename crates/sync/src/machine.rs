@@ -102,6 +102,7 @@ impl Sync {
             Input::Known { tag, log, seq, hash } => self.on_known(now, (tag, log), (seq, hash), out),
             Input::Missing { from, tag, entry } => self.on_missing(now, from, tag, entry, out),
             Input::Waits { tag, entry, .. } => self.on_waits(now, tag, entry, out),
+            Input::Kept { tag, entry } => self.on_kept(now, tag, entry, out),
             Input::Retry => self.retry_waiting(now, out),
             Input::Refused { tag, log, seq, hash } => self.on_refused(now, (tag, log), (seq, hash), out),
             Input::Sent { peer, job, next, bytes, queued } => {
@@ -243,6 +244,7 @@ impl Sync {
         let via = match origin {
             Origin::Link(id) => return self.charge(now, id, cost, why, out),
             Origin::Gossip(via) => via,
+            Origin::Kept => return true,
         };
         let Some(peer) = self.peers.get_mut(&via) else { return false };
         if peer.charge_gossip(now, cost) {

@@ -408,3 +408,43 @@ fn an_older_peer_that_answers_no_cells_is_asked_ever_more_rarely() {
     println!("an hour: {:?}", world.bytes);
     assert!(messages <= 24, "{messages} in an hour");
 }
+
+#[test]
+fn cells_that_were_made_up_cost_who_sends_them_and_hold_nothing() {
+    let mut random = Random(5);
+    let all = grow(&mut random, log(0), 400, 5);
+    let mut world = World::new(vec![Store::new(0, all.clone()), Store::new(1, all)], &[(0, 1)]);
+    world.settle(20_000);
+    let peer = world.stores[1].id;
+    let mut listed = 0;
+    for n in 0..500 {
+        let bytes: Vec<u8> = (0..46 * 64).map(|_| random.below(256) as u8).collect();
+        // Mostly something new, sometimes what would go on with it.
+        let of = sync::Comparison { tag: TAG, log: log(n % 3), salt: n / 2 };
+        let from = if n % 4 == 0 { 64 } else { 0 };
+        let cells =
+            sync::Cells { of, top: 1 << 40, entries: n, from, cells: sync::cells::Cell::read(&bytes) };
+        let mut out = Vec::new();
+        let envelope = Envelope::Cells(cells);
+        world.stores[0].sync.step(world.now, Input::Received { peer, envelope }, &mut out);
+        for output in out {
+            match output {
+                Output::List { .. } => {
+                    listed += 1;
+                    for input in world.perform(0, output) {
+                        world.step(0, input);
+                    }
+                }
+                Output::Misbehaved { why, .. } => world.offences.push(why),
+                _ => {}
+            }
+        }
+    }
+    assert!(!world.offences.is_empty());
+    // Each is a walk over a log: soon nobody listens any more.
+    println!("500 made-up envelopes of cells: {listed} walks over a log");
+    assert!(listed < 80, "{listed}");
+    world.wire.clear();
+    world.now += 120_000;
+    world.settle(60_000);
+}

@@ -66,7 +66,9 @@ fn doubled(before: impl FnOnce(&Replicas)) -> (Replicas, usize) {
 
 #[test]
 fn two_homes_with_the_same_numbers_both_count_and_the_one_that_learns_it_begins_anew() {
-    let (replicas, double) = doubled(|r| drop(write(r.core(0), r.root(), "f", "one\n")));
+    let (replicas, double) = doubled(|r| {
+        write(r.core(0), r.root(), "f", "one\n");
+    });
     let (a, b, copy) = (replicas.core(0), replicas.core(1), replicas.core(double));
     let root = replicas.root();
     // Nothing told the copy that it is one: both use the same numbers.
@@ -110,7 +112,9 @@ fn two_homes_with_the_same_numbers_both_count_and_the_one_that_learns_it_begins_
 
 #[test]
 fn a_friend_names_both_branches_in_what_they_write_next() {
-    let (replicas, double) = doubled(|r| drop(write(r.core(0), r.root(), "f", "one\n")));
+    let (replicas, double) = doubled(|r| {
+        write(r.core(0), r.root(), "f", "one\n");
+    });
     let root = replicas.root();
     let log = replicas.core(0).log();
     write(replicas.core(0), root, "by the original", "a\n");
@@ -125,4 +129,37 @@ fn a_friend_names_both_branches_in_what_they_write_next() {
     let named = |hash| entries.iter().any(|e| e.header().log == b.log() && e.header().deps.contains(hash));
     assert_eq!(tips.len(), 2);
     assert!(tips.iter().all(|(_, hash)| named(hash)), "an entry builds on every branch");
+}
+
+#[test]
+fn what_came_too_early_is_kept_over_a_restart_until_it_is_stored() {
+    let mut replicas = Replicas::new(2);
+    let root = replicas.root();
+    for name in ["one", "two"] {
+        write(replicas.core(0), root, name, "text\n");
+        replicas.core(0).seal_all(true).unwrap();
+    }
+    let tag = replicas.space.tag();
+    let log = replicas.core(0).log();
+    let entries = replicas.core(0).all_entries(&tag).unwrap();
+    let missing = |e: &&base::Entry| {
+        e.header().log == log && replicas.core(1).entry_record(&e.hash()).unwrap().is_none()
+    };
+    let new: Vec<base::Entry> = entries.iter().filter(missing).cloned().collect();
+    assert!(new.len() >= 3);
+    let b = replicas.core(1);
+    let late = new[1..].iter().map(|entry| b.keep_early(&tag, entry).unwrap()).collect::<Vec<_>>();
+    assert!(late.iter().all(|kept| *kept), "{late:?}");
+    // Nothing that somebody made up.
+    let mut bytes = new[1].bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    assert!(!b.keep_early(&tag, &base::Entry::decode(bytes).unwrap()).unwrap());
+    replicas.restart(1);
+    let kept: Vec<_> = replicas.core(1).kept_early().into_iter().map(|(_, entry)| entry.hash()).collect();
+    assert_eq!(kept, new[1..].iter().map(base::Entry::hash).collect::<Vec<_>>());
+    for entry in &new {
+        replicas.core(1).take_entry(entry, false).unwrap();
+    }
+    assert_eq!(replicas.core(1).kept_early(), []);
+    assert_eq!(replicas.tree(0), replicas.tree(1));
 }

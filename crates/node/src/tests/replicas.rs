@@ -92,7 +92,7 @@ impl Replicas {
         let mut carried = 0;
         for entry in by_log.into_values().flat_map(|entries| entries.into_iter().take(most)) {
             match to.take_entry(&entry, false).unwrap() {
-                Took::Stored(_) | Took::Known => carried += 1,
+                Took::Stored(_) | Took::Filled(_) | Took::Known => carried += 1,
                 Took::Missing | Took::Waits => {}
                 Took::Refused(why) => panic!("an honest entry was refused: {why}"),
             }

@@ -214,6 +214,8 @@ impl World {
                 let entries = self.nodes[i].durable.range(low..=high).map(|(k, _)| (k.2, k.3)).collect();
                 return Some(Input::Listed { job, entries: Some(entries) });
             }
+            // Nothing is durable here before its predecessor.
+            Output::Keep { .. } => {}
             Output::ChunkAbsent { id, .. } => self.nodes[i].absent.push(id),
             Output::Gossip { tag, log, seq, hash, announcement } => {
                 let envelope = announcement.unwrap_or_else(|| {
