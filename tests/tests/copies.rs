@@ -124,7 +124,7 @@ fn a_disk_that_was_set_back_under_a_node_is_found_out_and_both_histories_count()
     };
     let before = entries(&ann);
     shell(&ann.path("garden"), "for n in 1 2 3; do echo new > n$n; done; sed -i s/early/late/ early");
-    wait_until("it is sealed under numbers that were used before", || entries(&ann) >= before + 3);
+    wait_until("it is sealed under numbers that were used before", || entries(&ann) > before);
     bob.up();
     let files = [("n1", "new\n"), ("n3", "new\n"), ("after", "after\n"), ("early", "late\nmore\n")];
     all_have(&[&bob, &ann], &files);

@@ -85,6 +85,7 @@ pub(crate) struct Link {
 const PAIR_AGAIN: Duration = Duration::from_secs(5);
 /// Between two looks at what is known to be missing; sooner once something came.
 const CHECK_AGAIN: Duration = Duration::from_secs(60);
+const CHECK_SOON: Duration = Duration::from_secs(1);
 
 impl Link {
     pub(crate) fn new(
@@ -210,6 +211,9 @@ impl Link {
                     bytes: entry.bytes().len(),
                 });
                 self.tell_sum(&tag, &log);
+                if self.core.holes.lock().contains(&(tag, log)) {
+                    self.check_at = Some(Instant::now() + CHECK_SOON);
+                }
                 if clear {
                     self.refresh();
                     self.step(Input::Retry);
@@ -219,7 +223,7 @@ impl Link {
                 let bytes = entry.bytes().len();
                 self.step(Input::Filled { tag, log, seq, hash, prev: header.prev, bytes });
                 self.tell_sum(&tag, &log);
-                self.check_at = Some(Instant::now() + Duration::from_secs(1));
+                self.check_at = Some(Instant::now() + CHECK_SOON);
             }
             Took::Known => self.step(Input::Known { tag, log, seq, hash }),
             Took::Missing => self.step(Input::Missing { from, tag, entry }),

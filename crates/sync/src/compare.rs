@@ -19,6 +19,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// Cells that are sent before anything is known of the difference.
 const FIRST: u64 = 32;
+/// Times that a log was sent or asked for in vain.
+const TRIED: u32 = 2;
 /// Milliseconds before a log is compared again with the same peer, doubled each time that it brought nothing.
 const AGAIN: u64 = 30_000;
 /// Doublings at most: a good two hours.
@@ -115,8 +117,17 @@ impl Sync {
     /// Hellos go on differing: compares a log in which that may be, if there is one.
     pub(crate) fn compare(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get(&id) else { return };
+        if !peer.asks.is_empty() || !peer.flight.is_empty() || !peer.serve.is_empty() {
+            // Frontiers do say something.
+            return;
+        }
         let mut logs: BTreeSet<LogKey> = self.holes.clone();
-        logs.extend(peer.lag.keys().filter(|key| self.spaces.log(key).is_some()));
+        let stuck = |(key, lag): (&LogKey, &Lag)| {
+            let log = self.spaces.log(key)?;
+            let told = log.lacking(&lag.theirs).is_none() && log.behind(&lag.theirs).is_none();
+            (told || lag.tries >= TRIED || lag.ask_tries >= TRIED).then_some(*key)
+        };
+        logs.extend(peer.lag.iter().filter_map(stuck));
         for tag in &peer.shared {
             let cut = self.spaces.by_tag.get(tag).into_iter().flat_map(|space| &space.logs);
             logs.extend(cut.filter(|(_, log)| log.sum.is_some()).map(|(log, _)| (*tag, *log)));
