@@ -62,6 +62,32 @@ pub(crate) fn list_loop(core: &Core, asked: &Receiver<ToLister>) {
     }
 }
 
+/// Looks at the entries of logs in their order, whether each has the one before it. Keeps two places.
+#[derive(Default)]
+pub(crate) struct Chain {
+    log: Option<LogId>,
+    at: u64,
+    before: BTreeSet<Hash>,
+    here: BTreeSet<Hash>,
+}
+
+impl Chain {
+    /// Whether what an entry names as the one before it is there.
+    pub(crate) fn follows(&mut self, entry: &Entry) -> bool {
+        let header = entry.header();
+        if self.log != Some(header.log) {
+            *self = Chain { log: Some(header.log), at: header.seq, ..Chain::default() };
+        }
+        if header.seq != self.at {
+            let next = self.at.saturating_add(1) == header.seq;
+            self.before = if next { std::mem::take(&mut self.here) } else { BTreeSet::new() };
+            (self.at, self.here) = (header.seq, BTreeSet::new());
+        }
+        self.here.insert(entry.hash());
+        header.prev.is_none_or(|prev| self.before.contains(&prev))
+    }
+}
+
 fn hole_key(tag: &SpaceTag, log: &LogId) -> Vec<u8> {
     record::node_key("hole", &[&tag.0[..], &log.to_bytes()].concat())
 }
@@ -204,18 +230,10 @@ impl Core {
     }
 
     // Whether an entry of a log names one before it that is not here.
-    pub(crate) fn lacks_something(&self, tag: &SpaceTag, log: &LogId) -> Result<bool> {
-        // Of two places that follow each other, what is here and what must be.
-        let (mut before, mut at, mut here) = (BTreeSet::new(), 0, BTreeSet::new());
+    fn lacks_something(&self, tag: &SpaceTag, log: &LogId) -> Result<bool> {
+        let mut chain = Chain::default();
         for found in self.store.range(&record::entries_of_log(tag, log)) {
-            let entry = Entry::decode(found?.1)?;
-            let (seq, prev) = (entry.header().seq, entry.header().prev);
-            if seq != at {
-                before = if seq == at + 1 { std::mem::take(&mut here) } else { BTreeSet::new() };
-                (at, here) = (seq, BTreeSet::new());
-            }
-            here.insert(entry.hash());
-            if prev.is_some_and(|prev| !before.contains(&prev)) {
+            if !chain.follows(&Entry::decode(found?.1)?) {
                 return Ok(true);
             }
         }

@@ -77,9 +77,9 @@ impl Why {
                  them apart, and each is heard only in turn"
             }
             Why::Forked => {
-                "another copy of this home (or this one before a backup was put back) wrote under the same \
-                 numbers: both count, nothing is lost, and this one goes on under new numbers. If another copy \
-                 still runs, stop one of them"
+                "a friend has entries that this device wrote and that are not here: another copy of this home wrote \
+                 them, or this one did before a backup was put back. All of it counts, nothing is lost, and this \
+                 one goes on under new numbers. If another copy still runs, stop one of them"
             }
         }
     }
