@@ -75,6 +75,21 @@ id!(
     /// A SHA-256 digest: of an entry, of a change, of content.
     Hash, 32
 );
+impl Hash {
+    /// The sum of two as numbers of 256 bits, big-endian, what is over left away. The sum over a set does not
+    /// depend on any order.
+    pub fn plus(&self, other: &Hash) -> Hash {
+        let mut out = [0; 32];
+        let mut carry = 0;
+        for at in (0..32).rev() {
+            let sum = u16::from(self.0[at]) + u16::from(other.0[at]) + carry;
+            out[at] = sum.to_be_bytes()[1];
+            carry = sum >> 8;
+        }
+        Hash(out)
+    }
+}
+
 id!(
     /// A space: the hash of its genesis entry. A person's log of statements is a space too, whose
     /// id is the person's.

@@ -73,12 +73,20 @@ pub const SPACES: usize = 4096;
 pub const FRONTIER_LOGS: usize = 16_384;
 /// Tips of one log (several when forked).
 pub const TIPS: usize = 16;
+/// Cells of a comparison of one log that are looked at; two sets that have more apart are compared again later.
+pub const CELLS: usize = 1 << 16;
+/// Cells in one envelope.
+pub const CELLS_AT_ONCE: usize = 4096;
+/// Entries of a log that are compared at once.
+pub const COMPARED: usize = 1 << 20;
 /// Bytes under way to one peer before its acks are waited for.
 pub const FLIGHT_BYTES: usize = 16 << 20;
 /// Entries held that came ahead of their predecessors, per peer.
 pub const HELD_ENTRIES: usize = 1024;
 /// Bytes of such entries, per peer.
 pub const HELD_BYTES: usize = 32 << 20;
+/// Such entries that are kept over a restart, of all devices together.
+pub const KEPT_ENTRIES: usize = 16 * HELD_ENTRIES;
 /// What came by gossip may take this part of such a share, beside what came on the link.
 pub const HELD_GOSSIP_PART: usize = 8;
 /// Membership operations of one space kept that count, or are an admin's.

@@ -84,6 +84,7 @@ pub(crate) struct Whole {
     pub(crate) local_files: u64,
     pub(crate) unshared: Vec<(String, String)>,
     pub(crate) overlaps: Vec<String>,
+    pub(crate) notes: Vec<String>,
     pub(crate) problems: Vec<String>,
     pub(crate) store_bytes: u64,
 }
@@ -337,6 +338,7 @@ impl Whole {
             local_files: status.local_files,
             unshared: status.unshared.into_iter().map(|(path, why)| (path, why.to_owned())).collect(),
             overlaps: status.overlaps,
+            notes: status.notes,
             problems: status.problems,
             store_bytes: status.store_bytes,
         }

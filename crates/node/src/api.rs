@@ -282,6 +282,8 @@ pub struct Status {
     pub unshared: Vec<(String, &'static str)>,
     /// Texts in which two people changed the same words, by path.
     pub overlaps: Vec<String>,
+    /// What is good to know though nothing is wrong, a line each.
+    pub notes: Vec<String>,
     /// What is wrong, a line each.
     pub problems: Vec<String>,
     /// Bytes of the store on disk.

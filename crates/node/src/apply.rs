@@ -33,6 +33,13 @@ struct Applying {
     notes: Vec<String>,
 }
 
+// The changes that an entry has of one object, and under which actors its signer may have made them.
+#[derive(Default)]
+struct Changes {
+    bytes: Vec<Vec<u8>>,
+    authors: BTreeSet<Actor>,
+}
+
 impl Core {
     pub(crate) fn apply_entry(&self, writer: &mut Writer, tag: &SpaceTag, entry: &Entry) -> Result<Ticket> {
         let mut applying = Applying::default();
@@ -71,7 +78,10 @@ impl Core {
             }
         }
         self.put_entry(&mut batch, entry, tag, true, lamport);
-        let new = self.entry_record(&entry.hash())?.is_none();
+        let new = match self.entry_record(&entry.hash())? {
+            None => Some(self.is_tip(tag, entry)?),
+            Some(_) => None,
+        };
         let ticket = match self.store.apply(batch) {
             Ok(ticket) => ticket,
             Err(e) => {
@@ -148,17 +158,27 @@ impl Core {
         applying: &mut Applying,
         batch: &mut Batch,
     ) -> Result<()> {
-        let mut changes: BTreeMap<ObjectId, Vec<Vec<u8>>> = BTreeMap::new();
+        let mut changes: BTreeMap<ObjectId, Changes> = BTreeMap::new();
+        let header = entry.header();
         let mut order = Vec::new();
         for item in body.items {
             match item {
                 Item::Birth(birth) => self.apply_birth(space, entry, birth, applying, batch)?,
                 Item::Change(change) => {
                     let list = changes.entry(change.object).or_default();
-                    if list.is_empty() {
+                    if list.bytes.is_empty() {
                         order.push(change.object);
                     }
-                    list.push(change.bytes);
+                    // The signature says whose it is; an earlier incarnation of theirs is theirs too.
+                    let incarnation = change.incarnation.unwrap_or(header.log.incarnation);
+                    list.authors.insert(Actor::derive(
+                        space,
+                        &header.log.device,
+                        &incarnation,
+                        &header.run,
+                        &change.object,
+                    ));
+                    list.bytes.push(change.bytes);
                 }
             }
         }
@@ -225,7 +245,7 @@ impl Core {
         writer: &mut Writer,
         oid: &Oid,
         entry: &Entry,
-        changes: &[Vec<u8>],
+        Changes { bytes: changes, authors }: &Changes,
         applying: &mut Applying,
         batch: &mut Batch,
     ) -> Result<()> {
@@ -252,14 +272,12 @@ impl Core {
             return Ok(());
         }
         let header = entry.header();
-        let author =
-            Actor::derive(&oid.space, &header.log.device, &header.log.incarnation, &header.run, &object);
         let writer_replaying = writer.replaying;
         let doc = self.doc(writer, oid)?;
         let was = doc.meta().mtime;
         let before = doc.heads();
         let shown = shown_content(doc);
-        let applied = match doc.apply(changes, &|actor| *actor == author) {
+        let applied = match doc.apply(changes, &|actor| authors.contains(actor)) {
             Ok(applied) => applied,
             Err(e) => {
                 // The document is rebuilt from its image without the culprit.
@@ -336,7 +354,7 @@ impl Core {
         space_id: &SpaceId,
         entry: &Entry,
         lamport: u64,
-        new: bool,
+        new: Option<bool>,
         mut applying: Applying,
         remote: bool,
     ) {
@@ -346,10 +364,10 @@ impl Core {
             let mut state = self.state.write();
             let Some(space) = state.space_mut(space_id) else { return };
             let header = entry.header();
-            if new {
-                space.logs.store(header.log, header.seq, entry.hash(), header.prev);
+            if let Some(tip) = new {
+                space.logs.store(header.log, header.seq, entry.hash(), header.prev, tip);
             }
-            space.logs.apply(header.log, header.seq, entry.hash(), lamport);
+            space.logs.apply(header.log, header.seq, entry.hash(), header.prev, lamport);
             for id in &applying.met {
                 space.pending.births.remove(id);
             }
@@ -397,11 +415,7 @@ impl Core {
     // Where a friend made the same replacement as I did, the author of the later one takes it back.
     pub(crate) fn settle_doubles(&self, writer: &mut Writer, oid: &Oid) -> Result<()> {
         let actor = self.actor(oid);
-        let mine: BTreeSet<Actor> = self
-            .runs
-            .iter()
-            .map(|run| Actor::derive(&oid.space, &self.device, &self.me.incarnation, run, &oid.object))
-            .collect();
+        let mine: BTreeSet<Actor> = self.own.read().actors(oid, &self.device).collect();
         let writable = self.with_space(&oid.space, |s| Ok(s.writable()))?;
         if !writable {
             return Ok(());

@@ -115,7 +115,7 @@ fn check_entries(core: &Core, report: &mut FsckReport) -> Result<()> {
         tags.extend(state.statements.iter().map(|(tag, (person, _))| (*tag, person.space())));
     }
     for (tag, space) in tags {
-        let mut last: Option<(base::LogId, u64)> = None;
+        let mut chain = crate::holes::Chain::default();
         for found in core.store.range(&record::entries_of(&tag)) {
             let (_, bytes) = found?;
             report.entries += 1;
@@ -129,16 +129,15 @@ fn check_entries(core: &Core, report: &mut FsckReport) -> Result<()> {
             if let Err(e) = crypto::verify_entry(&space, &entry) {
                 report.problems.push(format!("entry {}: {e}", entry.hash()));
             }
-            let (log, seq) = (entry.header().log, entry.header().seq);
-            let expected = match last {
-                Some((l, s)) if l == log => s + 1,
-                _ => 0,
-            };
-            // A fork has two entries at one place.
-            if seq != expected && seq + 1 != expected {
-                report.problems.push(format!("log {} of space {tag} has a gap before {seq}", log.device));
+            if !chain.follows(&entry) {
+                let (log, seq) = (entry.header().log, entry.header().seq);
+                let whose = core.name_of_device(&log.device);
+                report.problems.push(format!(
+                    "entries of {whose} are missing before number {seq} (space {tag}); friends who have them are \
+                     asked when the node runs"
+                ));
+                core.note_hole(&tag, &log);
             }
-            last = Some((log, seq));
         }
     }
     Ok(())

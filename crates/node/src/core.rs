@@ -1,9 +1,11 @@
 //! The middle of a node: what its threads share, and how it is opened.
 
 use crate::api::{Event, Identity};
+use crate::early::Early;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::home::{Keys, random_bytes};
+use crate::incarnation::Own;
 use crate::link::ToLink;
 use crate::moved::Moved;
 use crate::read::Layout;
@@ -11,7 +13,7 @@ use crate::record::{self, BlobRecord, Me};
 use crate::rendered::Rendered;
 use crate::state::State;
 use crate::status::LinkStatus;
-use base::{Actor, DeviceId, Hash, Kind, LogId, ObjectId, Oid, Run, SpaceId, SpaceTag};
+use base::{DeviceId, Hash, Kind, LogId, ObjectId, Oid, Run, SpaceId, SpaceTag};
 use crossbeam_channel::Sender;
 use lru::LruCache;
 use object::{Doc, Heads};
@@ -32,8 +34,8 @@ pub(crate) struct Core {
     pub(crate) me: Me,
     pub(crate) device: DeviceId,
     pub(crate) run: Run,
-    /// All runs of this home, this one included.
-    pub(crate) runs: Vec<Run>,
+    /// Under which numbers this node writes, and wrote.
+    pub(crate) own: RwLock<Own>,
     pub(crate) store: Store,
     pub(crate) state: RwLock<State>,
     /// Held while entries of this device are made: they follow one another. Whoever only adds what is new
@@ -58,6 +60,10 @@ pub(crate) struct Core {
     pub(crate) replaced: AtomicU64,
     /// How many blobs are being fetched or wait for it.
     pub(crate) fetching: AtomicUsize,
+    /// Entries that are kept until their predecessors come.
+    pub(crate) early: Mutex<Early>,
+    /// Logs of which entries are missing below others.
+    pub(crate) holes: Mutex<BTreeSet<(SpaceTag, LogId)>>,
     /// How each friend's device stands, as the link thread last saw it.
     pub(crate) links: Mutex<BTreeMap<DeviceId, LinkStatus>>,
     /// Whose entries came by whose link.
@@ -115,16 +121,6 @@ impl Writer {
 }
 
 impl Core {
-    /// The log that this node appends to.
-    pub(crate) fn log(&self) -> LogId {
-        LogId { device: self.device, incarnation: self.me.incarnation }
-    }
-
-    /// The actor of this run for an object.
-    pub(crate) fn actor(&self, oid: &Oid) -> Actor {
-        Actor::derive(&oid.space, &self.device, &self.me.incarnation, &self.run, &oid.object)
-    }
-
     /// The root of home, which is the mount's root.
     pub(crate) fn root(&self) -> Oid {
         Oid { space: self.me.home, object: self.me.home.root() }
@@ -193,7 +189,8 @@ impl Core {
         // Of the ports that neither services nor outgoing connections use by default.
         let port = 10_000 + u16::from_be_bytes(random_bytes()?) % 20_000;
         let listen = vec![format!("/ip4/0.0.0.0/tcp/{port}"), format!("/ip4/0.0.0.0/udp/{port}/quic-v1")];
-        let me = Me { listen: listen.clone(), ..self.me.clone() };
+        let me = read_me(&self.store)?.unwrap_or_else(|| self.me.clone());
+        let me = Me { listen: listen.clone(), ..me };
         let mut batch = store::Batch::new();
         batch.put(record::node_key("me", b""), record::to_bytes(&me));
         self.store.apply(batch)?;

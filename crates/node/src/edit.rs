@@ -372,7 +372,12 @@ impl Core {
             .with_space(&oid.space, |space| Ok(space.heads.get(&oid.object).cloned()))?
             .unwrap_or_else(|| crate::head::Head::new(Type::Room, self.device, clock::now_ns()));
         let n = writer.next_change;
-        let pending = PendingChange { object: oid.object, run: self.run, bytes: made.change.clone() };
+        let pending = PendingChange {
+            object: oid.object,
+            run: self.run,
+            bytes: made.change.clone(),
+            incarnation: Some(self.incarnation()),
+        };
         batch.put(record::pending_change_key(&tag, n), record::to_bytes(&pending));
         head.mtime = mtime.unwrap_or_else(clock::now_ns);
         head.ctime = Some(clock::now_ns());

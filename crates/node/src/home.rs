@@ -5,15 +5,16 @@
 //!   keys/          0700   root, device, seal: 32 bytes each, 0600
 //!   store/         the database and the bulk files
 //!   dtn/           what waits to be sent over DTN, and pieces of what came
+//!   place          0600   says nothing; where it lies tells a copied or restored home from the original
 //!   control.sock   0600   the program talks to its node here
 //! ```
 
 use crate::error::{During, Error, Result};
-use base::Kind;
+use base::{Hash, Kind};
 use crypto::{DeviceKey, RootKey, SealKey};
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -43,6 +44,27 @@ impl Home {
     /// Where the store is.
     pub(crate) fn store(&self) -> PathBuf {
         self.dir.join("store")
+    }
+
+    /// Where this home is: on which machine, and in which files of its disk. A copy is somewhere else, and so is
+    /// a home that was restored, in place too: no copying program can choose a file's number and times of
+    /// creation and change. A renamed home is where it was.
+    pub(crate) fn place(&self) -> Result<Hash> {
+        let marker = self.dir.join("place");
+        if !marker.exists() {
+            let during = || format!("making {}", marker.display());
+            let mut options = fs::OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(&marker).during(during)?;
+            file.write_all(b"Leave this file alone: by it chorus knows whether this home was copied.\n")
+                .during(during)?;
+            file.sync_all().during(during)?;
+        }
+        let machine = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+        let machine = machine.iter().find_map(|path| fs::read(path).ok()).unwrap_or_default();
+        let mut parts = vec![b"chorus/place/1".to_vec(), Hash::of(&[&machine]).0.to_vec()];
+        parts.push(lies(&marker, true)?);
+        parts.push(lies(&self.store(), false)?);
+        Ok(Hash::of(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>()))
     }
 
     /// Reads the keys, making them at the first time.
@@ -92,6 +114,20 @@ impl Home {
         fs::rename(&temporary, path)?;
         fs::File::open(self.dir.join("keys"))?.sync_all()
     }
+}
+
+// Which file this is, as nobody but the kernel can set it: its number, when it was made and, of one that nobody
+// writes to, when it was last changed.
+fn lies(path: &Path, unchanging: bool) -> Result<Vec<u8>> {
+    let meta = fs::metadata(path).during(|| format!("looking at {}", path.display()))?;
+    let mut out = meta.ino().to_be_bytes().to_vec();
+    let made = meta.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    out.extend(made.map_or(0, |at| at.as_nanos()).to_be_bytes());
+    if unchanging {
+        out.extend(meta.ctime().to_be_bytes());
+        out.extend(meta.ctime_nsec().to_be_bytes());
+    }
+    Ok(out)
 }
 
 fn make_private(dir: &Path) -> Result<()> {

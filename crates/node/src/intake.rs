@@ -6,11 +6,10 @@
 
 use crate::core::{Core, Writer};
 use crate::error::Result;
-use crate::link::{Arriving, ToLink};
+use crate::incarnation::Why;
 use crate::record::{self, EntryRecord};
 use crate::seal::note_statement;
 use base::{Entry, EntryKind, Hash, SpaceId, SpaceTag};
-use crossbeam_channel::Receiver;
 use space::member::{Outcome, Recipient, Refusal, Verdict};
 use store::{Batch, Ticket};
 
@@ -19,6 +18,8 @@ use store::{Batch, Ticket};
 pub(crate) enum Took {
     /// Stored; durable once the ticket is.
     Stored(Ticket),
+    /// The same, and others here build on it: it was missing below them.
+    Filled(Ticket),
     /// It was here.
     Known,
     /// What its log has before it is not here.
@@ -35,8 +36,7 @@ impl Core {
     /// Takes an entry that arrived. `replay` is for what is in the store already.
     pub(crate) fn take_entry(&self, entry: &Entry, replay: bool) -> Result<Took> {
         let tag = entry.space_tag();
-        let hash = entry.hash();
-        if !replay && self.entry_record(&hash)?.is_some() {
+        if !replay && self.has_entry(entry)? {
             return Ok(Took::Known);
         }
         let Some(space) = self.space_of_tag(&tag) else {
@@ -47,26 +47,39 @@ impl Core {
         }
         let mut writer = self.write();
         // Another way may have brought it meanwhile.
-        if !replay && self.entry_record(&hash)?.is_some() {
+        if !replay && self.has_entry(entry)? {
             return Ok(Took::Known);
+        }
+        if !replay && entry.header().log == self.log() && self.entry_record(&entry.hash())?.is_none() {
+            // Nobody but this device signs its entries, and it does not have this one.
+            self.begin_incarnation(Why::Forked, Batch::new())?;
         }
         if let Some(took) = self.vet(&tag, entry)? {
             return Ok(took);
         }
+        let took = self.take_kind(&mut writer, &space, &tag, entry)?;
+        match took {
+            Took::Stored(ticket) if !replay && !self.is_tip(&tag, entry)? => Ok(Took::Filled(ticket)),
+            took => Ok(took),
+        }
+    }
+
+    fn take_kind(&self, writer: &mut Writer, space: &SpaceId, tag: &SpaceTag, entry: &Entry) -> Result<Took> {
+        let hash = entry.hash();
         match entry.header().kind {
-            EntryKind::Statement => self.take_statement(&tag, entry),
+            EntryKind::Statement => self.take_statement(tag, entry),
             EntryKind::Membership => {
-                let took = self.take_operation(&tag, entry)?;
+                let took = self.take_operation(tag, entry)?;
                 // A key that came with it may open what waited.
                 let mut arrived: Vec<Hash> =
-                    self.with_space(&space, |s| Ok(s.epochs.keys().map(|epoch| Hash(epoch.0)).collect()))?;
+                    self.with_space(space, |s| Ok(s.epochs.keys().map(|epoch| Hash(epoch.0)).collect()))?;
                 arrived.push(hash);
                 for hash in arrived {
-                    self.retry(&mut writer, &tag, &hash)?;
+                    self.retry(writer, tag, &hash)?;
                 }
                 Ok(took)
             }
-            EntryKind::Content => self.take_content(&mut writer, &tag, entry),
+            EntryKind::Content => self.take_content(writer, tag, entry),
         }
     }
 
@@ -106,6 +119,15 @@ impl Core {
         let statements = || state.statements.get(tag).map(|(person, _)| person.space());
         let members = || state.member_by_tag(tag).map(|person| person.space());
         state.spaces.get(tag).map(|s| s.id).or_else(statements).or_else(members)
+    }
+
+    // Whether an entry is here. Where some are known to be missing the index is not believed alone.
+    fn has_entry(&self, entry: &Entry) -> Result<bool> {
+        let Some(at) = self.entry_record(&entry.hash())? else { return Ok(false) };
+        if !self.holes.lock().contains(&(at.tag, at.log)) {
+            return Ok(true);
+        }
+        Ok(self.store.contains(&record::entry_key(&at.tag, &at.log, at.seq, &entry.hash()))?)
     }
 
     /// Where an entry is, if it is here.
@@ -154,13 +176,14 @@ impl Core {
         };
         let mut batch = Batch::new();
         self.put_entry(&mut batch, entry, tag, true, entry.header().lamport);
+        let tip = self.is_tip(tag, entry)?;
         let ticket = self.store.apply(batch)?;
         let mut state = self.state.write();
         let crate::state::State { spaces, .. } = &mut *state;
         if let Some(space) = spaces.get_mut(tag) {
             let header = entry.header();
-            space.logs.store(header.log, header.seq, entry.hash(), header.prev);
-            space.logs.apply(header.log, header.seq, entry.hash(), header.lamport);
+            space.logs.store(header.log, header.seq, entry.hash(), header.prev, tip);
+            space.logs.apply(header.log, header.seq, entry.hash(), header.prev, header.lamport);
             if matches!(outcome, Outcome::Later) {
                 space.later.insert(entry.hash());
             }
@@ -195,11 +218,12 @@ impl Core {
                 let mut batch = Batch::new();
                 self.put_entry(&mut batch, entry, tag, false, entry.header().lamport);
                 let new = self.entry_record(&entry.hash())?.is_none();
+                let tip = self.is_tip(tag, entry)?;
                 let ticket = self.store.apply(batch)?;
                 if let Some(space) = self.state.write().spaces.get_mut(tag) {
                     let header = entry.header();
                     if new {
-                        space.logs.store(header.log, header.seq, entry.hash(), header.prev);
+                        space.logs.store(header.log, header.seq, entry.hash(), header.prev, tip);
                     }
                     space.waiting.entry(missing).or_default().insert(entry.hash());
                 }
@@ -272,48 +296,6 @@ impl Core {
         match self.store.get(&record::entry_key(&at.tag, &at.log, at.seq, hash))? {
             Some(bytes) => Ok(Some(Entry::decode(bytes)?)),
             None => Ok(None),
-        }
-    }
-}
-
-// Nothing in an entry may end the thread: one that breaks something is refused, its signer named.
-fn guarded(core: &Core, entry: &Entry) -> Result<Took> {
-    let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| core.take_entry(entry, false)));
-    taken.unwrap_or_else(|_| {
-        core.write().docs.clear();
-        let name = core.name_of_device(&entry.header().log.device);
-        Ok(Took::Refused(format!(
-            "applying an entry of {name} failed in a way that is a fault of this program"
-        )))
-    })
-}
-
-/// The thread that verifies, stores and applies what arrives: in order, many entries to one sync of
-/// the disk.
-pub(crate) fn intake_loop(core: &Core, arriving: &Receiver<Arriving>) {
-    while let Ok(first) = arriving.recv() {
-        let mut done = Vec::new();
-        let mut last = None;
-        let mut next = Some(first);
-        while let Some((from, tag, entry)) = next {
-            let took = guarded(core, &entry).unwrap_or_else(|e| {
-                core.problem(format!("an entry could not be stored, and is asked for again: {e}"));
-                Took::Waits
-            });
-            if let Took::Stored(ticket) = &took {
-                last = Some(*ticket);
-            }
-            done.push((from, tag, entry, took));
-            next = if done.len() < 256 { arriving.try_recv().ok() } else { None };
-        }
-        if let Some(ticket) = last
-            && let Err(e) = core.store.wait(ticket)
-        {
-            core.problem(format!("the store failed; restart the node: {e}"));
-            return;
-        }
-        for (from, tag, entry, took) in done {
-            core.tell_link(ToLink::Took { from, tag, entry, took });
         }
     }
 }

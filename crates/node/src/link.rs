@@ -5,8 +5,8 @@ use crate::bundle::{Bring, Carried, Outline, Settle, outline};
 use crate::chunks::ToChunks;
 use crate::core::Core;
 use crate::error::Result;
+use crate::holes::{Checked, ToLister};
 use crate::intake::Took;
-use crate::record;
 use crate::seal::Fresh;
 use crate::status::LinkStatus;
 use base::{ChunkId, DeviceId, Entry, Hash, SpaceTag, limit};
@@ -53,6 +53,12 @@ pub(crate) enum ToLink {
     Settle(Settle),
     /// What is known of friends is to be kept.
     Remember { done: Sender<()> },
+    /// The entries of a log, listed for a comparison.
+    Listed { job: u64, entries: Option<Vec<(u64, Hash)>> },
+    /// An entry that came too early is durable.
+    Kept { tag: SpaceTag, entry: Entry },
+    /// What is missing in logs, looked at again.
+    Checked(Checked),
     /// Friends, members or spaces changed.
     Refresh,
     /// The node stops.
@@ -69,6 +75,9 @@ pub(crate) struct Link {
     started: Instant,
     intake: Sender<Arriving>,
     chunks: Sender<ToChunks>,
+    lister: Sender<ToLister>,
+    /// When logs with entries missing are looked at again.
+    check_at: Option<Instant>,
     /// What waits for room in the carrier's queue, by peer.
     outbox: BTreeMap<DeviceId, VecDeque<Output>>,
     topics: BTreeMap<String, (SpaceTag, TopicSecret)>,
@@ -87,6 +96,9 @@ pub(crate) struct Link {
 
 /// Between two tries at a pairing that was not answered.
 const PAIR_AGAIN: Duration = Duration::from_secs(5);
+/// Between two looks at what is known to be missing; sooner once something came.
+const CHECK_AGAIN: Duration = Duration::from_secs(60);
+const CHECK_SOON: Duration = Duration::from_secs(1);
 
 impl Link {
     pub(crate) fn new(
@@ -94,6 +106,7 @@ impl Link {
         net: Arc<Net>,
         intake: Sender<Arriving>,
         chunks: Sender<ToChunks>,
+        lister: Sender<ToLister>,
     ) -> Result<Link> {
         let seed = u64::from_be_bytes(crate::home::random_bytes()?);
         Ok(Link {
@@ -104,6 +117,8 @@ impl Link {
             started: Instant::now(),
             intake,
             chunks,
+            lister,
+            check_at: None,
             outbox: BTreeMap::new(),
             topics: BTreeMap::new(),
             held: BTreeSet::new(),
@@ -121,6 +136,10 @@ impl Link {
     pub(crate) fn run(mut self, inbox: &Receiver<ToLink>, carrier: &Receiver<net::Event>) {
         self.refresh();
         self.recall();
+        self.check_at = Some(Instant::now());
+        for (tag, entry) in self.core.kept_early() {
+            self.step(Input::Kept { tag, entry });
+        }
         loop {
             let wait = self.sync.next_wake().map_or(1_000, |at| at.saturating_sub(self.now()));
             let timeout = crossbeam_channel::after(Duration::from_millis(wait.clamp(1, 1_000)));
@@ -137,6 +156,10 @@ impl Link {
             }
             if self.pairings.values().any(|at| *at <= Instant::now()) {
                 self.refresh();
+            }
+            if self.check_at.is_some_and(|at| at <= Instant::now()) {
+                self.check_at = Some(Instant::now() + CHECK_AGAIN);
+                let _ = self.lister.try_send(ToLister::Check);
             }
             self.publish_status();
             self.remember_by_and_by();
@@ -160,9 +183,18 @@ impl Link {
                     prev: header.prev,
                     bytes: fresh.entry.bytes().len(),
                 });
+                self.tell_sum(&fresh.tag, &header.log);
                 if header.epoch.is_none() {
                     self.refresh();
                 }
+            }
+            ToLink::Kept { tag, entry } => self.step(Input::Kept { tag, entry }),
+            ToLink::Listed { job, entries } => self.step(Input::Listed { job, entries }),
+            ToLink::Checked(checked) => {
+                for (tag, log, tips, sum) in checked.mended {
+                    self.step(Input::Mended { tag, log, tips, sum });
+                }
+                self.step(Input::Holes { logs: checked.holes });
             }
             ToLink::Took { from, tag, entry, took } => {
                 self.took(from, tag, entry, took);
@@ -211,10 +243,20 @@ impl Link {
                     prev: header.prev,
                     bytes: entry.bytes().len(),
                 });
+                self.tell_sum(&tag, &log);
+                if self.core.holes.lock().contains(&(tag, log)) {
+                    self.check_at = Some(Instant::now() + CHECK_SOON);
+                }
                 if clear {
                     self.refresh();
                     self.step(Input::Retry);
                 }
+            }
+            Took::Filled(_) => {
+                let bytes = entry.bytes().len();
+                self.step(Input::Filled { tag, log, seq, hash, prev: header.prev, bytes });
+                self.tell_sum(&tag, &log);
+                self.check_at = Some(Instant::now() + CHECK_SOON);
             }
             Took::Known => self.step(Input::Known { tag, log, seq, hash }),
             Took::Missing => self.step(Input::Missing { from, tag, entry }),
@@ -222,6 +264,7 @@ impl Link {
             Took::Refused(why) => {
                 let name = from.map_or("gossip".to_string(), |d| self.core.name_of_device(&d));
                 self.core.problem(format!("an entry from {name} was refused: {why}"));
+                self.core.forget_early(&entry);
                 self.step(Input::Refused { tag, log, seq, hash });
             }
         }
@@ -245,6 +288,8 @@ impl Link {
             }
             net::Event::Received { peer, bytes } => match Envelope::decode(&bytes) {
                 Ok(envelope) => self.step(Input::Received { peer, envelope }),
+                // A newer build says more than this one knows.
+                Err(e) if e.kind() == base::Kind::Unsupported => tracing::debug!("passed over: {e}"),
                 Err(e) => {
                     let name = self.core.name_of_device(&peer);
                     self.core.problem(format!("{name} sent something that is no envelope: {e}"));
@@ -308,6 +353,13 @@ impl Link {
                 let _ = self.chunks.send(ToChunks::Arrived { tag, id, bytes });
             }
             Output::ChunkAbsent { .. } => {}
+            // What finds no room is not durable, and comes again.
+            Output::Keep { tag, entry } => drop(self.lister.try_send(ToLister::Keep { tag, entry })),
+            Output::List { job, tag, log, top } => {
+                if self.lister.try_send(ToLister::List { job, tag, log, top }).is_err() {
+                    self.step(Input::Listed { job, entries: None });
+                }
+            }
             Output::Gossip { tag, hash, announcement, .. } => self.gossip(&tag, &hash, announcement),
             Output::Offer { from, name, entries } => {
                 let changed = self.core.take_offer(&from, &name, entries);
@@ -404,6 +456,9 @@ impl Link {
         for (tag, logs) in &plan.held {
             if self.held.insert(*tag) {
                 self.step(Input::Space { tag: *tag, logs: logs.clone() });
+                for log in logs.keys() {
+                    self.tell_sum(tag, log);
+                }
             }
         }
         if self.people != plan.people {
@@ -448,6 +503,13 @@ impl Link {
         }
     }
 
+    // What the tips of a log with too many branches do not say.
+    fn tell_sum(&mut self, tag: &SpaceTag, log: &base::LogId) {
+        if let Some(sum) = self.core.sum_of_cut(tag, log) {
+            self.step(Input::Sum { tag: *tag, log: *log, sum });
+        }
+    }
+
     // Hands a member the spaces that they may not know of yet.
     fn offer_spaces(&mut self, peer: &DeviceId) {
         let Some(tags) = self.allowed.get(peer) else { return };
@@ -484,35 +546,6 @@ pub(crate) struct Plan {
 }
 
 impl Core {
-    /// The entries of a run of a log, every branch, up to a budget in bytes; and the first place
-    /// that is not among them.
-    pub(crate) fn entries_from(
-        &self,
-        tag: &SpaceTag,
-        log: &base::LogId,
-        from: u64,
-        to: u64,
-        budget: usize,
-    ) -> (Vec<Vec<u8>>, u64) {
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        let mut next = from;
-        for found in
-            self.store.range_from(&record::entries_of_log(tag, log), &record::entries_at(tag, log, from))
-        {
-            let Ok((key, value)) = found else { break };
-            let at = key.len() - Hash::LEN - 8;
-            let Ok(seq) = key[at..at + 8].try_into().map(u64::from_be_bytes) else { break };
-            if seq > to || (bytes >= budget && seq >= next) {
-                break;
-            }
-            bytes += value.len();
-            next = seq + 1;
-            entries.push(value);
-        }
-        (entries, next)
-    }
-
     /// What a new member of a space is handed: its name; genesis, operations and the members'
     /// statements.
     pub(crate) fn share_entries(&self, tag: &SpaceTag) -> Option<(String, Vec<Vec<u8>>)> {

@@ -205,6 +205,7 @@ mod tests {
             fingerprint: String::new(),
         };
         Status {
+            notes: Vec::new(),
             me,
             peers: vec![
                 peer("bob", true, vec![("carol".into(), 1), ("dan\u{1b}".into(), 12)]),

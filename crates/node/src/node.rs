@@ -4,9 +4,11 @@ use crate::api::{
     Added, Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, Member, NewContent,
     PeerStatus, Read, Role, Saved, Shared, Statfs, Status, Version,
 };
+use crate::arriving;
 use crate::chunks::{self, ToChunks};
 use crate::core::Core;
 use crate::error::{Error, Result};
+use crate::holes;
 use crate::link::{Link, ToLink};
 use crate::local::{LocalEdit, Special};
 use crate::serving::{SERVERS, serve_loop};
@@ -107,10 +109,13 @@ impl Node {
         *core.link.write() = Some(inbox_tx);
         self.threads.lock().chunks = Some(chunks_tx.clone());
         let own = chunks_tx.clone();
-        let link = Link::new(core.clone(), net.clone(), arriving_tx, chunks_tx)?;
+        let (lister_tx, listing) = crossbeam_channel::bounded(holes::QUEUE);
+        let link = Link::new(core.clone(), net.clone(), arriving_tx, chunks_tx, lister_tx)?;
         self.spawn("link", move || link.run(&inbox, &carrier));
         let taking = core.clone();
-        self.spawn("intake", move || crate::intake::intake_loop(&taking, &arriving));
+        self.spawn("intake", move || arriving::intake_loop(&taking, &arriving));
+        let lists = core.clone();
+        self.spawn("list", move || holes::list_loop(&lists, &listing));
         let fetching = core.clone();
         self.spawn("fetch", move || chunks::fetch_loop(&fetching, &chunks, &own, &serve_tx));
         let (wake, woken) = crossbeam_channel::bounded(1);

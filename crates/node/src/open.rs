@@ -5,12 +5,14 @@ use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::head::Head;
 use crate::home::{Home, Keys, random_bytes};
+use crate::incarnation::Own;
+use crate::logs::Logs;
 use crate::record::{
     self, HeadRecord, LogRecord, Me, PeerRecord, PendingBirth, PendingChange, PendingDoor, PendingGones,
     SpaceRecord,
 };
 use crate::rendered::Rendered;
-use crate::state::{Logs, Newborn, Pending, PendingAdd, Space, State};
+use crate::state::{Newborn, Pending, PendingAdd, Space, State};
 use crate::steps::{born_of, door_of, gone_of, newborn_head};
 use base::{
     DoorId, Entry, EntryKind, Hash, Incarnation, Kind, LogId, ObjectId, PersonId, Run, SpaceTag, limit,
@@ -45,27 +47,22 @@ impl Core {
             Some(me) => me,
             None => make_identity(&opened.store, &keys, name)?,
         };
-        Core::with_store(opened.store, keys, me)
+        let (core, woken) = Core::with_store(opened.store, keys, me)?;
+        core.settle_in(&home)?;
+        Ok((core, woken))
     }
 
     /// Reads a store into memory.
     pub(crate) fn with_store(store: Store, keys: Keys, me: Me) -> Result<OpenedCore> {
         let run = Run(random_bytes()?);
-        let mut batch = Batch::new();
-        batch.put(record::node_key("run", &run.0), Vec::new());
-        store.apply(batch)?;
-        let mut runs = Vec::new();
-        for found in store.range(&record::node_key("run", b"")) {
-            let (key, _) = found?;
-            runs.push(Run::from_slice(&key[key.len() - Run::LEN..])?);
-        }
+        let own = Own::begin_run(&store, &run, me.incarnation)?;
         let (wake, woken) = crossbeam_channel::bounded(1);
         let device = keys.device.id();
         let core = Core {
             keys,
             device,
             run,
-            runs,
+            own: RwLock::new(own),
             store,
             state: RwLock::new(State {
                 spaces: BTreeMap::new(),
@@ -74,6 +71,7 @@ impl Core {
                 peers: BTreeMap::new(),
                 home: me.home.tag(),
                 problems: BTreeSet::new(),
+                notes: BTreeSet::new(),
                 overlaps: BTreeSet::new(),
             }),
             me,
@@ -94,6 +92,8 @@ impl Core {
             fetching: Default::default(),
             partial: RwLock::default(),
             layouts: Mutex::new(lru::LruCache::new(LAYOUTS)),
+            early: Mutex::default(),
+            holes: Mutex::default(),
             links: Mutex::default(),
             brought: Mutex::default(),
             net: RwLock::new(None),
@@ -108,6 +108,8 @@ impl Core {
         core.write().replaying = true;
         core.load()?;
         core.write().replaying = false;
+        core.load_holes()?;
+        core.load_early()?;
         let mut batch = Batch::new();
         batch.remove(record::node_key("rebuild", b""));
         core.store.apply(batch)?;
@@ -232,7 +234,11 @@ impl Core {
         for found in self.store.range(&record::logs_of(tag)) {
             let (key, value) = found?;
             let log = LogId::from_slice(&key[key.len() - LogId::LEN..])?;
-            logs.load(log, record::from_bytes::<LogRecord>(&value, "log record")?);
+            let mut known = record::from_bytes::<LogRecord>(&value, "log record")?;
+            if known.sum.is_none() {
+                known = self.recount(tag, &log, known)?;
+            }
+            logs.load(log, known);
         }
         Ok(logs)
     }
@@ -398,8 +404,8 @@ impl Core {
             for entry in entries.iter().filter(|e| e.header().kind != EntryKind::Content) {
                 if let Some(space) = state.spaces.get_mut(tag) {
                     let header = entry.header();
-                    space.logs.store(header.log, header.seq, entry.hash(), header.prev);
-                    space.logs.apply(header.log, header.seq, entry.hash(), header.lamport);
+                    space.logs.store(header.log, header.seq, entry.hash(), header.prev, true);
+                    space.logs.apply(header.log, header.seq, entry.hash(), header.prev, header.lamport);
                 }
             }
         }
@@ -456,8 +462,8 @@ impl Core {
 pub(crate) fn put_clear(batch: &mut Batch, logs: &mut Logs, entry: &Entry, tag: &SpaceTag) {
     let header = entry.header();
     let hash = entry.hash();
-    logs.store(header.log, header.seq, hash, header.prev);
-    logs.apply(header.log, header.seq, hash, header.lamport);
+    logs.store(header.log, header.seq, hash, header.prev, true);
+    logs.apply(header.log, header.seq, hash, header.prev, header.lamport);
     batch.put(record::entry_key(tag, &header.log, header.seq, &hash), entry.bytes().to_vec());
     let at = record::EntryRecord {
         tag: *tag,

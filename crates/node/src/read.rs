@@ -50,10 +50,8 @@ impl Core {
 
     // Whether I made it; a symlink also only as long as nobody else has written its text.
     fn is_mine(&self, state: &State, oid: &Oid, head: &crate::head::Head) -> bool {
-        let mut mine = self
-            .runs
-            .iter()
-            .map(|run| base::Actor::derive(&oid.space, &self.device, &self.me.incarnation, run, &oid.object));
+        let own = self.own.read();
+        let mut mine = own.actors(oid, &self.device);
         state.people.person_of(&head.author) == Some(self.me.person)
             && (head.kind != Type::Link || head.clock.keys().all(|actor| mine.any(|m| m == *actor)))
     }

@@ -14,6 +14,7 @@
 //! | `p` … | what is not sealed yet: births, doors, changes | truth |
 //! | `l` tag object | local attributes | truth |
 //! | `b` tag content | the bulk file of a blob, and how much of it is here | truth |
+//! | `e` tag log seq hash | an entry that waits for the one before it | truth |
 //! | `n` … | the node: me, spaces, peers, tokens, offers | truth |
 
 use base::{ChunkId, DeviceId, DoorId, Hash, Incarnation, LogId, ObjectId, PersonId, Run, SpaceId, SpaceTag};
@@ -31,6 +32,13 @@ pub(crate) fn entry_key(tag: &SpaceTag, log: &LogId, seq: u64, hash: &Hash) -> V
     key(&[b"c", &tag.0, &log.to_bytes(), &seq.to_be_bytes(), &hash.0])
 }
 
+/// The place and the hash that an entry's key ends in.
+pub(crate) fn place_of(key: &[u8]) -> Option<(u64, Hash)> {
+    let (rest, hash) = key.split_last_chunk::<{ Hash::LEN }>()?;
+    let (_, seq) = rest.split_last_chunk::<8>()?;
+    Some((u64::from_be_bytes(*seq), Hash(*hash)))
+}
+
 pub(crate) fn entries_of(tag: &SpaceTag) -> Vec<u8> {
     key(&[b"c", &tag.0])
 }
@@ -41,6 +49,10 @@ pub(crate) fn entries_at(tag: &SpaceTag, log: &LogId, seq: u64) -> Vec<u8> {
 
 pub(crate) fn entries_of_log(tag: &SpaceTag, log: &LogId) -> Vec<u8> {
     key(&[b"c", &tag.0, &log.to_bytes()])
+}
+
+pub(crate) fn early_key(tag: &SpaceTag, log: &LogId, seq: u64, hash: &Hash) -> Vec<u8> {
+    key(&[b"e", &tag.0, &log.to_bytes(), &seq.to_be_bytes(), &hash.0])
 }
 
 pub(crate) fn hash_key(hash: &Hash) -> Vec<u8> {
@@ -304,6 +316,15 @@ pub(crate) struct LogRecord {
     pub(crate) applied: Option<(u64, Hash, u64)>,
     #[n(2)]
     pub(crate) count: u64,
+    /// Of a forked log: the newest applied entries of its other branches.
+    #[n(3)]
+    pub(crate) branches: Option<Vec<(u64, Hash, u64)>>,
+    /// The sum over the hashes of all its entries; none in records of older builds.
+    #[n(4)]
+    pub(crate) sum: Option<Hash>,
+    /// Whether it has more branches than `tips` names.
+    #[n(5)]
+    pub(crate) cut: Option<bool>,
 }
 
 /// A change that is made and not yet sealed.
@@ -316,6 +337,9 @@ pub(crate) struct PendingChange {
     #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     pub(crate) bytes: Vec<u8>,
+    /// The incarnation in which it was made; none in older records: that in which its run began.
+    #[n(3)]
+    pub(crate) incarnation: Option<Incarnation>,
 }
 
 /// A birth that is not yet sealed.

@@ -260,9 +260,13 @@ impl Core {
         if doors {
             (made, more) = self.room_changes(&mut self.writer.lock(), tag, &mut batch)?;
         }
+        // The writer's lock keeps it as it is.
+        let incarnation = self.incarnation();
         let mut items: Vec<Item> = made
             .iter()
-            .map(|room| Item::Change(Change { object: room.id, bytes: room.change.clone() }))
+            .map(|room| {
+                Item::Change(Change { object: room.id, bytes: room.change.clone(), incarnation: None })
+            })
             .collect();
         let mut numbers = Vec::new();
         let mut bytes = 0;
@@ -279,7 +283,12 @@ impl Core {
             operations += cost;
             bytes += change.bytes.len();
             batch.remove(record::pending_change_key(tag, n));
-            items.push(Item::Change(Change { object: change.object, bytes: change.bytes }));
+            let made_in = change.incarnation.unwrap_or_else(|| self.own.read().began_in(&change.run));
+            items.push(Item::Change(Change {
+                object: change.object,
+                bytes: change.bytes,
+                incarnation: (made_in != incarnation).then_some(made_in),
+            }));
             numbers.push(n);
         }
         if items.is_empty() {
@@ -442,9 +451,10 @@ impl Core {
             None => (0, None),
         };
         // The latest first: what does not fit is named by a later entry.
-        let others = space.logs.applied.iter();
+        // Of a forked log every branch is named.
+        let others = space.logs.applied_tips();
         let mut newest: Vec<(u64, Hash)> = others
-            .filter(|(id, (_, hash, _))| **id != log && space.logs.built_on.get(*id) != Some(hash))
+            .filter(|(id, (_, hash, _))| **id != log && !space.logs.built_on.contains(hash))
             .map(|(_, (_, hash, lamport))| (*lamport, *hash))
             .collect();
         newest.sort_by_key(|(lamport, hash)| (std::cmp::Reverse(*lamport), *hash));
@@ -490,19 +500,21 @@ impl Core {
         } else {
             batch.put(record::waiting_key(tag, &hash), Vec::new());
         }
+        self.no_longer_early(batch, entry);
+        let tip = self.is_tip(tag, entry).unwrap_or(true);
         let state = self.state.read();
         let known =
             state.spaces.get(tag).map(|s| &s.logs).or_else(|| state.statements.get(tag).map(|(_, l)| l));
         // Only the entry's own log changes.
-        let mut logs = crate::state::Logs::default();
+        let mut logs = crate::logs::Logs::default();
         if let Some(known) = known {
             logs.load(header.log, known.record(&header.log));
         }
         if new {
-            logs.store(header.log, header.seq, hash, header.prev);
+            logs.store(header.log, header.seq, hash, header.prev, tip);
         }
         if applied {
-            logs.apply(header.log, header.seq, hash, lamport);
+            logs.apply(header.log, header.seq, hash, header.prev, lamport);
         }
         batch.put(record::log_key(tag, &header.log), record::to_bytes(&logs.record(&header.log)));
     }
@@ -554,12 +566,12 @@ fn next_lamport(space: &Space) -> u64 {
 /// Notes an entry that was made here, stored and applied.
 pub(crate) fn note_entry(space: &mut Space, entry: &Entry) {
     let header = entry.header();
-    space.logs.store(header.log, header.seq, entry.hash(), header.prev);
-    space.logs.apply(header.log, header.seq, entry.hash(), header.lamport);
-    let named = |hash: &Hash| header.deps.binary_search(hash).is_ok();
-    let built: Vec<_> =
-        space.logs.applied.iter().filter(|(_, (_, h, _))| named(h)).map(|(l, (_, h, _))| (*l, *h)).collect();
-    space.logs.built_on.extend(built);
+    space.logs.store(header.log, header.seq, entry.hash(), header.prev, true);
+    space.logs.apply(header.log, header.seq, entry.hash(), header.prev, header.lamport);
+    let known = std::mem::take(&mut space.logs.built_on);
+    let tips = space.logs.applied_tips().map(|(_, (_, hash, _))| *hash);
+    space.logs.built_on =
+        tips.filter(|hash| known.contains(hash) || header.deps.binary_search(hash).is_ok()).collect();
 }
 
 /// Notes an entry of a person's statements.
@@ -567,11 +579,11 @@ pub(crate) fn note_statement(state: &mut State, tag: &SpaceTag, entry: &Entry) {
     let person = state.people.by_tag(tag).map(|p| p.id());
     let known = state.statements.contains_key(tag);
     if let (Some(person), false) = (person, known) {
-        state.statements.insert(*tag, (person, crate::state::Logs::default()));
+        state.statements.insert(*tag, (person, crate::logs::Logs::default()));
     }
     if let Some((_, logs)) = state.statements.get_mut(tag) {
         let header = entry.header();
-        logs.store(header.log, header.seq, entry.hash(), header.prev);
-        logs.apply(header.log, header.seq, entry.hash(), header.lamport);
+        logs.store(header.log, header.seq, entry.hash(), header.prev, true);
+        logs.apply(header.log, header.seq, entry.hash(), header.prev, header.lamport);
     }
 }

@@ -60,7 +60,7 @@ impl Core {
             &self.keys.device,
             me,
             SpaceKind::Shared,
-            self.me.incarnation,
+            self.incarnation(),
             self.run,
             &random_bytes()?,
         )?)

@@ -4,8 +4,9 @@
 //! side for the moment of publishing what it has already stored.
 
 use crate::head::Head;
-use crate::record::{Bulk, LogRecord, PeerRecord, Placing};
-use base::{DeviceId, DoorId, EpochId, Hash, LogId, ObjectId, PersonId, SpaceId, SpaceTag};
+use crate::logs::Logs;
+use crate::record::{Bulk, PeerRecord, Placing};
+use base::{DeviceId, DoorId, EpochId, Hash, ObjectId, PersonId, SpaceId, SpaceTag};
 use crypto::EpochSecret;
 use object::Birth;
 use space::member::{Membership, People, Role};
@@ -23,6 +24,8 @@ pub(crate) struct State {
     pub(crate) home: SpaceTag,
     /// What went wrong and a person should know; a line each.
     pub(crate) problems: BTreeSet<String>,
+    /// What a person should know, though nothing needs to be done; a line each.
+    pub(crate) notes: BTreeSet<String>,
     /// Texts in which two people changed the same words, as far as was seen in this run.
     pub(crate) overlaps: BTreeSet<base::Oid>,
 }
@@ -49,74 +52,6 @@ pub(crate) struct Space {
     pub(crate) unlinked: BTreeSet<ObjectId>,
     /// When it was opened, in nanoseconds since 1970: the time of a root that nobody changed yet.
     pub(crate) since: i64,
-}
-
-/// The logs of a space: what is here, what is applied.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Logs {
-    /// What is durable here: the tips of each log.
-    pub(crate) tips: BTreeMap<LogId, Vec<(u64, Hash)>>,
-    /// The newest applied entry of each log, with its lamport.
-    pub(crate) applied: BTreeMap<LogId, (u64, Hash, u64)>,
-    /// The tips of other logs that my own log's newest entry already builds on.
-    pub(crate) built_on: BTreeMap<LogId, Hash>,
-    /// How many entries, by log.
-    pub(crate) counts: BTreeMap<LogId, u64>,
-}
-
-impl Logs {
-    /// The greatest lamport applied.
-    pub(crate) fn lamport(&self) -> u64 {
-        self.applied.values().map(|(_, _, lamport)| *lamport).max().unwrap_or(0)
-    }
-
-    /// How many entries are stored.
-    pub(crate) fn count(&self) -> u64 {
-        self.counts.values().sum()
-    }
-
-    /// The record of one log.
-    pub(crate) fn record(&self, log: &LogId) -> LogRecord {
-        LogRecord {
-            tips: self.tips.get(log).cloned().unwrap_or_default(),
-            applied: self.applied.get(log).copied(),
-            count: self.counts.get(log).copied().unwrap_or(0),
-        }
-    }
-
-    /// Takes back what `record` gave.
-    pub(crate) fn load(&mut self, log: LogId, record: LogRecord) {
-        self.tips.insert(log, record.tips);
-        if let Some(applied) = record.applied {
-            self.applied.insert(log, applied);
-        }
-        self.counts.insert(log, record.count);
-    }
-
-    /// Notes a stored entry: it is the tip of its branch.
-    pub(crate) fn store(&mut self, log: LogId, seq: u64, hash: Hash, prev: Option<Hash>) {
-        let tips = self.tips.entry(log).or_default();
-        if tips.iter().any(|(_, h)| *h == hash) {
-            return;
-        }
-        if let Some(prev) = prev {
-            tips.retain(|(_, h)| *h != prev);
-        }
-        tips.push((seq, hash));
-        tips.sort();
-        // More branches than anybody may name: the highest stand for the log.
-        let over = tips.len().saturating_sub(base::limit::TIPS);
-        tips.drain(..over);
-        *self.counts.entry(log).or_default() += 1;
-    }
-
-    /// Notes an applied entry.
-    pub(crate) fn apply(&mut self, log: LogId, seq: u64, hash: Hash, lamport: u64) {
-        let newest = self.applied.entry(log).or_insert((seq, hash, lamport));
-        if seq >= newest.0 {
-            *newest = (seq, hash, lamport);
-        }
-    }
 }
 
 /// What is made here and not yet sealed into an entry.

@@ -40,13 +40,6 @@ impl Core {
             name: offer.name,
             space: offer.space,
         });
-        let mut problems: Vec<String> = state.problems.iter().cloned().collect();
-        for space in state.spaces.values() {
-            let forked = space.logs.tips.values().filter(|tips| tips.len() > 1).count();
-            if forked > 0 {
-                problems.push(format!("{}: {forked} forked log(s); both branches count", space.name));
-            }
-        }
         Status {
             me: self.identity(),
             peers: state.peers.iter().map(|(name, peer)| self.peer_status(&state, name, peer)).collect(),
@@ -60,9 +53,41 @@ impl Core {
                 .iter()
                 .filter_map(|oid| crate::read::path(&state, self.root(), oid))
                 .collect(),
-            problems,
+            notes: self.notes(&state),
+            problems: state.problems.iter().cloned().collect(),
             store_bytes: self.store.disk_bytes().unwrap_or(0),
         }
+    }
+
+    // What was noted, and whose numbers were used twice.
+    fn notes(&self, state: &State) -> Vec<String> {
+        let mut notes: Vec<String> = state.notes.iter().cloned().collect();
+        let holes = self.holes.lock().len();
+        if holes > 0 {
+            notes.push(format!(
+                "entries are missing in {holes} log(s), as after damage; friends who have them are asked"
+            ));
+        }
+        for space in state.spaces.values() {
+            let forked = space.logs.tips.iter().filter(|(_, tips)| tips.len() > 1);
+            let devices: std::collections::BTreeSet<_> = forked.map(|(log, _)| log.device).collect();
+            for device in devices {
+                let whose = match device == self.device {
+                    true => "this device".to_string(),
+                    false => {
+                        let person = state.people.person_of(&device);
+                        let name = person.and_then(|p| state.petname(&p).map(str::to_owned));
+                        format!("a device of {}", name.unwrap_or_else(|| crypto::fingerprint(&device.0)))
+                    }
+                };
+                notes.push(format!(
+                    "{}: {whose} wrote twice under the same numbers (a copied home, or a backup that was put \
+                     back); all of it counts, nothing is lost",
+                    space.name
+                ));
+            }
+        }
+        notes
     }
 
     fn unshared(&self, state: &State) -> Vec<(String, &'static str)> {
@@ -170,6 +195,9 @@ impl Core {
         }
         for path in &status.overlaps {
             let _ = writeln!(out, "overlap {}", safe(path));
+        }
+        for note in &status.notes {
+            let _ = writeln!(out, "note {}", safe(note));
         }
         for problem in &status.problems {
             let _ = writeln!(out, "problem {}", safe(problem));

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::kind::Type;
 use crate::manifest::Manifest;
 use crate::vet::{CHANGE_OPS, operations};
-use base::{ObjectId, cbor, limit};
+use base::{Incarnation, ObjectId, cbor, limit};
 use minicbor::data::Type as Cbor;
 use minicbor::decode::Error as DecodeError;
 use minicbor::encode::{Error as EncodeError, Write};
@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 
 /// The version of the body that this build writes.
 const VERSION: u64 = 1;
+/// The version of a body in which a change was made under an earlier incarnation of its author's home.
+const VERSION_MOVED: u64 = 2;
 
 /// What travels of a file besides its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +62,9 @@ pub struct Change {
     pub object: ObjectId,
     /// The change, as [`crate::Made`] gave it.
     pub bytes: Vec<u8>,
+    /// The incarnation of the author's home in which it was made, where that is not its log's: it waited
+    /// to be sealed while the home was copied or restored.
+    pub incarnation: Option<Incarnation>,
 }
 
 /// One thing in a body.
@@ -95,7 +100,7 @@ impl Body {
         }
         let mut d = Decoder::new(bytes);
         let version = d.array().and_then(|_| d.u64()).map_err(|_| base::Error::Malformed { what: "body" })?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_MOVED {
             return Err(Error::Version { version });
         }
         let body: Body = cbor::decode(bytes, "body")?;
@@ -103,6 +108,12 @@ impl Body {
             return Err(base::Error::Limit { what: "operations in a body", limit: CHANGE_OPS }.into());
         }
         Ok(body)
+    }
+
+    // Only what an older build could not judge has a version that it leaves for later.
+    fn version(&self) -> u64 {
+        let moved = |item: &Item| matches!(item, Item::Change(change) if change.incarnation.is_some());
+        if self.items.iter().any(moved) { VERSION_MOVED } else { VERSION }
     }
 
     /// What all its changes cost together, as [`operations`] counts it. Whoever makes a body keeps it within
@@ -275,7 +286,14 @@ impl<C> minicbor::Encode<C> for Item {
     ) -> std::result::Result<(), EncodeError<W::Error>> {
         match self {
             Item::Birth(birth) => birth.fields(e.array(5)?.u8(0)?),
-            Item::Change(change) => e.array(3)?.u8(1)?.encode(change.object)?.bytes(&change.bytes)?.ok(),
+            Item::Change(change) => {
+                e.array(if change.incarnation.is_some() { 4 } else { 3 })?.u8(1)?;
+                e.encode(change.object)?.bytes(&change.bytes)?;
+                match &change.incarnation {
+                    Some(incarnation) => e.encode(incarnation)?.ok(),
+                    None => Ok(()),
+                }
+            }
         }
     }
 }
@@ -289,10 +307,11 @@ impl<'b, C> minicbor::Decode<'b, C> for Item {
                 birth.check().map_err(DecodeError::message)?;
                 Ok(Item::Birth(birth))
             }
-            (Some(3), 1) => {
+            (Some(n @ (3 | 4)), 1) => {
                 let object = d.decode()?;
                 let bytes = cbor::bytes_within(d, limit::BODY_BYTES)?.to_vec();
-                Ok(Item::Change(Change { object, bytes }))
+                let incarnation = if n == 4 { Some(d.decode()?) } else { None };
+                Ok(Item::Change(Change { object, bytes, incarnation }))
             }
             _ => Err(DecodeError::message("item")),
         }
@@ -305,7 +324,7 @@ impl<C> minicbor::Encode<C> for Body {
         e: &mut Encoder<W>,
         _: &mut C,
     ) -> std::result::Result<(), EncodeError<W::Error>> {
-        e.array(3)?.u64(VERSION)?.i64(self.time)?;
+        e.array(3)?.u64(self.version())?.i64(self.time)?;
         cbor::write_list(e, &self.items)
     }
 }
@@ -313,9 +332,11 @@ impl<C> minicbor::Encode<C> for Body {
 impl<'b, C> minicbor::Decode<'b, C> for Body {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> std::result::Result<Self, DecodeError> {
         cbor::expect_array(d, 3)?;
-        if d.u64()? != VERSION {
+        let version = d.u64()?;
+        let body = Body { time: d.i64()?, items: cbor::list(d, limit::BODY_ITEMS)? };
+        if version != body.version() {
             return Err(DecodeError::message("body version"));
         }
-        Ok(Body { time: d.i64()?, items: cbor::list(d, limit::BODY_ITEMS)? })
+        Ok(body)
     }
 }

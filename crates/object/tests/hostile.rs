@@ -187,7 +187,7 @@ proptest! {
     #[test]
     fn mutated_bodies_and_images_are_refused_or_read(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let (doc, changes) = victim();
-        let item = object::Change { object: ObjectId([1; 16]), bytes: changes[0].clone() };
+        let item = object::Change { object: ObjectId([1; 16]), bytes: changes[0].clone(), incarnation: None };
         let mut body = Body { time: 1, items: vec![object::Item::Change(item)] }.encode();
         let place = at.index(body.len());
         body[place] = byte;

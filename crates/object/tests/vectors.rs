@@ -1,6 +1,6 @@
 //! The formats of record: bytes that every build must make and read alike, `schema/vectors/object.txt`.
 
-use base::{Actor, ChunkId, DeviceId, DoorId, EpochId, Hash, ObjectId, SpaceId, cbor};
+use base::{Actor, ChunkId, DeviceId, DoorId, EpochId, Hash, Incarnation, ObjectId, SpaceId, cbor};
 use object::{
     Birth, Body, Change, Chunking, Clock, Content, Doc, Door, DoorKind, DoorOp, Gone, Item, Manifest,
     ManifestChunk, Meta, Target, Type,
@@ -55,8 +55,12 @@ fn made_now() -> BTreeMap<String, String> {
         out.insert(format!("{name}.body"), hex(&body.encode()));
         out.insert(format!("{name}.first-change"), Doc::born(&birth).unwrap().birth_hash().hex());
     }
-    let change = Change { object: ObjectId([1; 16]), bytes: vec![1, 2, 3] };
-    out.insert("change.body".into(), hex(&Body { time: -1, items: vec![Item::Change(change)] }.encode()));
+    for (name, incarnation) in [("change.body", None), ("moved-change.body", Some(Incarnation([4; 8])))] {
+        let change = Change { object: ObjectId([1; 16]), bytes: vec![1, 2, 3], incarnation };
+        let body = Body { time: -1, items: vec![Item::Change(change)] };
+        assert_eq!(Body::decode(&body.encode()).unwrap(), body);
+        out.insert(name.into(), hex(&body.encode()));
+    }
     let door = Door {
         name: b"a name".to_vec(),
         target: Target { space: Some(SpaceId([1; 32])), object: ObjectId([2; 16]) },

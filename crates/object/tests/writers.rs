@@ -368,7 +368,7 @@ fn a_body_whose_changes_claim_too_much_together_is_refused() {
         bytes.extend(uleb(data.len() as u64));
         bytes.extend(data);
         assert_eq!(object::operations(&bytes), third);
-        let item = Item::Change(Change { object: ObjectId([1; 16]), bytes });
+        let item = Item::Change(Change { object: ObjectId([1; 16]), bytes, incarnation: None });
         let body = |n: usize| Body { time: 0, items: vec![item.clone(); n] };
         assert!(Body::decode(&body(2).encode()).is_ok());
         let refused = Body::decode(&body(3).encode());

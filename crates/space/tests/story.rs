@@ -148,7 +148,7 @@ fn body(told: &mut Teller, ann: &Ann, space: &SpaceId) -> Vec<u8> {
     told.tell("room.first-change", room.birth_hash().0);
     let made = room.edit_room(&actor, TIME, &[DoorOp::Add { id: DoorId([9; 16]), door }]).unwrap().unwrap();
     told.tell("room.change", &made.change);
-    let change = Change { object: space.root(), bytes: made.change };
+    let change = Change { object: space.root(), bytes: made.change, incarnation: None };
     let body = Body { time: TIME, items: vec![Item::Birth(birth), Item::Change(change)] }.encode();
     told.tell("body", &body);
     body

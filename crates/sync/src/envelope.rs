@@ -6,6 +6,7 @@
 //! signature for the node.
 
 use crate::Error;
+use crate::cells::{CELL_BYTES, Cell};
 use base::{ChunkId, DeviceId, Hash, LogId, SpaceTag, cbor, limit};
 use minicbor::{Decoder, Encoder, decode, encode};
 use std::borrow::Cow;
@@ -131,6 +132,47 @@ pub enum Envelope {
     },
     /// A signed address record, opaque here.
     Addr(Vec<u8>),
+    /// What the sender has of a log, as cells: where frontiers cannot say what differs.
+    Cells(Cells),
+    /// The answer to cells: more are needed, or these said it.
+    More(More),
+}
+
+/// Which comparison of a log it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Comparison {
+    /// The space.
+    pub tag: SpaceTag,
+    /// The log.
+    pub log: LogId,
+    /// What the cells' places and checks depend on; new each time.
+    pub salt: u64,
+}
+
+/// A run of cells over the entries of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cells {
+    /// The comparison, which whoever sends cells has begun.
+    pub of: Comparison,
+    /// Only entries up to this place are in them.
+    pub top: u64,
+    /// How many entries are in them.
+    pub entries: u64,
+    /// The number of the first.
+    pub from: u64,
+    /// The cells.
+    pub cells: Vec<Cell>,
+}
+
+/// Asks for further cells; or for none, when what is apart is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct More {
+    /// The comparison.
+    pub of: Comparison,
+    /// How many are there.
+    pub have: u64,
+    /// How many there should be; as many as are there: the comparison is over.
+    pub need: u64,
 }
 
 impl Envelope {
@@ -149,7 +191,14 @@ impl Envelope {
         }
         match bytes.first() {
             Some(first) if *first < 0x80 => Ok(Envelope::Hello(Hello::from_bytes(bytes)?)),
-            _ => Ok(cbor::decode::<Framed<'_>>(bytes, "envelope")?.0.into_owned()),
+            _ => {
+                let mut d = Decoder::new(bytes);
+                // Something that a newer build says is no fault of whoever says it.
+                if let (Ok(Some(_)), Ok(kind @ 10..)) = (d.array(), d.u64()) {
+                    return Err(base::Error::Version { what: "envelope", version: kind }.into());
+                }
+                Ok(cbor::decode::<Framed<'_>>(bytes, "envelope")?.0.into_owned())
+            }
         }
     }
 
@@ -164,6 +213,8 @@ impl Envelope {
             Envelope::Entries(_) => "entries",
             Envelope::Chunk { .. } => "chunk",
             Envelope::Addr(_) => "addr",
+            Envelope::Cells(_) => "cells",
+            Envelope::More(_) => "more",
         }
     }
 }
@@ -353,6 +404,26 @@ fn read_frontier(d: &mut Decoder<'_>) -> Result<Frontier, decode::Error> {
     Ok(Frontier { announce, greet, pull, deltas, chunks: read_pairs(d, CHUNK_ACKS)? })
 }
 
+fn write_comparison<W: encode::Write>(
+    e: &mut Encoder<W>,
+    of: &Comparison,
+) -> Result<(), encode::Error<W::Error>> {
+    e.encode(of.tag)?.encode(of.log)?.u64(of.salt)?.ok()
+}
+
+fn read_comparison(d: &mut Decoder<'_>) -> Result<Comparison, decode::Error> {
+    Ok(Comparison { tag: d.decode()?, log: d.decode()?, salt: d.u64()? })
+}
+
+fn read_cells(d: &mut Decoder<'_>) -> Result<Cells, decode::Error> {
+    let (of, top, entries, from) = (read_comparison(d)?, d.u64()?, d.u64()?, d.u64()?);
+    let bytes = cbor::bytes_within(d, limit::CELLS_AT_ONCE * CELL_BYTES)?;
+    if bytes.len() % CELL_BYTES != 0 {
+        return Err(decode::Error::message("part of a cell"));
+    }
+    Ok(Cells { of, top, entries, from, cells: Cell::read(bytes) })
+}
+
 impl encode::Encode<()> for Framed<'_> {
     fn encode<W: encode::Write>(
         &self,
@@ -397,6 +468,15 @@ impl encode::Encode<()> for Framed<'_> {
             Envelope::Addr(record) => {
                 e.array(2)?.u8(7)?.bytes(record)?;
             }
+            Envelope::Cells(cells) => {
+                write_comparison(e.array(8)?.u8(8)?, &cells.of)?;
+                e.u64(cells.top)?.u64(cells.entries)?.u64(cells.from)?;
+                e.bytes(&cells.cells.iter().flat_map(Cell::to_bytes).collect::<Vec<u8>>())?;
+            }
+            Envelope::More(more) => {
+                write_comparison(e.array(6)?.u8(9)?, &more.of)?;
+                e.u64(more.have)?.u64(more.need)?;
+            }
         }
         Ok(())
     }
@@ -404,7 +484,7 @@ impl encode::Encode<()> for Framed<'_> {
 
 impl<'b> decode::Decode<'b, ()> for Framed<'_> {
     fn decode(d: &mut Decoder<'b>, _: &mut ()) -> Result<Self, decode::Error> {
-        let n = cbor::array_len(d, 6)?;
+        let n = cbor::array_len(d, 8)?;
         let kind = d.u8()?;
         let envelope = match (kind, n) {
             (1, 3) => {
@@ -424,6 +504,8 @@ impl<'b> decode::Decode<'b, ()> for Framed<'_> {
             (5, 2) => Envelope::Entries(read_blobs(d)?),
             (6, 4) => Envelope::Chunk { tag: d.decode()?, id: d.decode()?, bytes: read_chunk(d)? },
             (7, 2) => Envelope::Addr(cbor::bytes_within(d, limit::CARD_BYTES)?.to_vec()),
+            (8, 8) => Envelope::Cells(read_cells(d)?),
+            (9, 6) => Envelope::More(More { of: read_comparison(d)?, have: d.u64()?, need: d.u64()? }),
             _ => return Err(decode::Error::message("envelope kind")),
         };
         Ok(Framed(Cow::Owned(envelope)))

@@ -40,8 +40,12 @@ pub(crate) struct Log {
     pub(crate) fresh_at: Option<u64>,
     /// How far back the last search for a fork reached.
     pub(crate) walk: u64,
+    /// When that was.
+    pub(crate) walked_at: u64,
     // Durable entries of late, with their sizes in bytes.
     recent: BTreeMap<Tip, usize>,
+    /// Of a log with more branches than tips: the sum over the hashes of its entries.
+    pub(crate) sum: Option<Hash>,
     // From this place on, `recent` lacks nothing that is durable here.
     complete_from: u64,
 }
@@ -88,6 +92,15 @@ impl Log {
             }
         }
         true
+    }
+
+    /// Takes an entry as durable that was missing below others. False if it was here already.
+    pub(crate) fn fill(&mut self, seq: u64, hash: Hash, prev: Option<Hash>, bytes: usize) -> bool {
+        self.pending.remove(&(seq, hash));
+        if let (Some(prev), Some(before)) = (prev, seq.checked_sub(1)) {
+            self.tips.retain(|tip| *tip != (before, prev));
+        }
+        seq < self.complete_from || self.recent.insert((seq, hash), bytes).is_none()
     }
 
     /// What a peer with these tips lacks of this log: first and last place.
@@ -161,15 +174,18 @@ pub(crate) struct Spaces {
     undo: VecDeque<Undo>,
 }
 
-fn space_root<'a>(logs: impl Iterator<Item = (&'a LogId, &'a Tips)>) -> Hash {
+fn space_root<'a>(logs: impl Iterator<Item = (&'a LogId, &'a Tips, Option<Hash>)>) -> Hash {
     let mut bytes = b"chorus/frontier/1".to_vec();
-    for (log, tips) in logs.filter(|(_, tips)| !tips.is_empty()) {
+    for (log, tips, sum) in logs.filter(|(_, tips, _)| !tips.is_empty()) {
         bytes.extend(log.to_bytes());
-        bytes.extend((tips.len() as u64).to_be_bytes());
+        // What the tips do not say, the sum says.
+        let number = if sum.is_some() { limit::TIPS + 1 } else { tips.len() };
+        bytes.extend((number as u64).to_be_bytes());
         for (seq, hash) in tips {
             bytes.extend(seq.to_be_bytes());
             bytes.extend(hash.0);
         }
+        bytes.extend(sum.iter().flat_map(|sum| sum.0));
     }
     Hash::of(&[&bytes])
 }
@@ -235,10 +251,43 @@ impl Spaces {
         Some(before)
     }
 
+    /// Takes an entry as durable that was missing below others; the tips before it, or none if it was here.
+    pub(crate) fn fill(&mut self, key: LogKey, tip: Tip, prev: Option<Hash>, bytes: usize) -> Option<Tips> {
+        let space = self.by_tag.get_mut(&key.0)?;
+        let log = space.logs.entry(key.1).or_default();
+        let before = log.tips.clone();
+        if !log.fill(tip.0, tip.1, prev, bytes) {
+            return None;
+        }
+        space.root = None;
+        Some(before)
+    }
+
+    /// Takes the sum over a log with more branches than its tips name.
+    pub(crate) fn set_sum(&mut self, key: &LogKey, sum: Hash) {
+        if let Some(space) = self.by_tag.get_mut(&key.0)
+            && let Some(log) = space.logs.get_mut(&key.1)
+        {
+            log.sum = Some(sum);
+            space.root = None;
+        }
+    }
+
+    /// Takes anew where a log stands; the tips before, or none if it is not here.
+    pub(crate) fn set_log(&mut self, key: &LogKey, tips: Tips, sum: Option<Hash>) -> Option<Tips> {
+        let space = self.by_tag.get_mut(&key.0)?;
+        let log = space.logs.get_mut(&key.1)?;
+        let (pending, fresh_at) = (std::mem::take(&mut log.pending), log.fresh_at);
+        let before = std::mem::replace(log, Log { pending, fresh_at, sum, ..Log::new(tips) }).tips;
+        space.root = None;
+        self.undo.retain(|undo| undo.key != *key);
+        Some(before)
+    }
+
     fn root(&mut self, tag: &SpaceTag) -> Hash {
         let Some(space) = self.by_tag.get_mut(tag) else { return space_root(std::iter::empty()) };
         let logs = &space.logs;
-        *space.root.get_or_insert_with(|| space_root(logs.iter().map(|(id, log)| (id, &log.tips))))
+        *space.root.get_or_insert_with(|| space_root(logs.iter().map(|(id, log)| (id, &log.tips, log.sum))))
     }
 
     /// The root over these spaces as they stand.
@@ -265,7 +314,8 @@ impl Spaces {
             }
             changed.insert(undo.key, undo.before.clone());
             let tag = undo.key.0;
-            let logs = space.logs.iter().map(|(id, log)| (id, changed.get(&(tag, *id)).unwrap_or(&log.tips)));
+            let then = |id| changed.get(&(tag, id));
+            let logs = space.logs.iter().map(|(id, log)| (id, then(*id).unwrap_or(&log.tips), log.sum));
             roots.insert(tag, space_root(logs));
             if matches(&root_of(roots.iter().map(|(tag, root)| (tag, *root)))) {
                 return Some(changed);

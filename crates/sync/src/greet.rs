@@ -188,7 +188,8 @@ impl Sync {
         } else {
             self.send_hello(now, id, out);
         }
-        self.expire_held(now);
+        self.expire_held(now, out);
+        self.expire_comparisons(now, id, out);
     }
 
     pub(crate) fn send_hello(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
@@ -246,6 +247,7 @@ impl Sync {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.mismatches = 0;
         peer.answer_at = 0;
+        (peer.compare_at, peer.compare_tries) = (0, 0);
         peer.known = peer.shared.clone();
         peer.lag.retain(|key, _| past.contains_key(key));
         peer.acked(now, widest, |load| match load {
@@ -293,6 +295,9 @@ impl Sync {
             peer.shared.iter().filter(|tag| everything || !peer.known.contains(tag)).copied().collect();
         if everything {
             self.announce(now, id, out);
+        }
+        if everything {
+            self.compare(now, id, out);
         }
         if self.tell(now, id, &unknown, out) {
             return;

@@ -1,6 +1,7 @@
 //! Entries that came too early: ahead of the ones before them, or of what lets their author write.
 //!
-//! Both places are in memory. What is lost with them was never acknowledged, so it comes again.
+//! Both places are in memory. What is lost with them was never acknowledged, so it comes again on a link. In a
+//! bundle it may not, so the node makes durable what waits for its predecessor, and gives it back at its start.
 
 use crate::envelope::Tip;
 use crate::io::{Origin, PeerId};
@@ -9,6 +10,8 @@ use std::collections::BTreeMap;
 
 /// Milliseconds that an entry waits for its predecessor.
 const HELD_FOR: u64 = 120_000;
+/// Milliseconds after which what waits is worth being made durable: what is asked for on a link comes sooner.
+const KEEP_AFTER: u64 = 3_000;
 
 /// The bounded place where they wait, shared out among the senders.
 #[derive(Default)]
@@ -24,6 +27,8 @@ pub(crate) struct Waiting {
     pub(crate) tag: SpaceTag,
     pub(crate) entry: Entry,
     at: u64,
+    // Whether it was given out to be made durable.
+    told: bool,
 }
 
 impl Held {
@@ -35,7 +40,14 @@ impl Held {
     pub(crate) fn put(&mut self, now: u64, from: Origin, tag: SpaceTag, entry: Entry) -> bool {
         let Some(prev) = entry.header().prev else { return false };
         let list = self.by_prev.entry(prev).or_default();
-        if list.iter().any(|waiting| waiting.entry == entry) {
+        if let Some(waiting) = list.iter_mut().find(|waiting| waiting.entry == entry) {
+            if from == Origin::Kept && waiting.from != Origin::Kept {
+                Self::unload(&mut self.load, waiting);
+                waiting.from = Origin::Kept;
+                let (entries, bytes) = self.load.entry(from).or_default();
+                *entries += 1;
+                *bytes += entry.bytes().len();
+            }
             return true;
         }
         let (entries, bytes) = self.load.entry(from).or_default();
@@ -49,8 +61,26 @@ impl Held {
         *entries += 1;
         *bytes += size;
         self.prev_of.insert(entry.hash(), (entry.header().seq.saturating_sub(1), prev));
-        list.push(Waiting { from, tag, entry, at: now });
+        list.push(Waiting { from, tag, entry, at: now, told: false });
         true
+    }
+
+    // What came on links (of these alone, where some are named) and has waited so long that it should be made
+    // durable; each once.
+    pub(crate) fn to_keep(&mut self, now: u64, at_once: Option<PeerId>) -> Vec<(SpaceTag, Entry)> {
+        let due = |w: &&mut Waiting| match (w.from, at_once) {
+            _ if w.told => false,
+            (Origin::Link(id), Some(peer)) => id == peer,
+            (Origin::Link(_), None) => now.saturating_sub(w.at) >= KEEP_AFTER,
+            _ => false,
+        };
+        let waiting = self.by_prev.values_mut().flatten().filter(due);
+        waiting
+            .map(|w| {
+                w.told = true;
+                (w.tag, w.entry.clone())
+            })
+            .collect()
     }
 
     pub(crate) fn take(&mut self, prev: &Hash) -> Vec<Waiting> {
@@ -96,7 +126,7 @@ impl Held {
     }
 
     pub(crate) fn drop_peer(&mut self, peer: PeerId) {
-        self.keep(|waiting| waiting.from.peer() != peer);
+        self.keep(|waiting| waiting.from.peer() != Some(peer));
     }
 
     pub(crate) fn drop_space(&mut self, tag: &SpaceTag) {
@@ -105,7 +135,7 @@ impl Held {
 
     pub(crate) fn expire(&mut self, now: u64) {
         if !self.by_prev.is_empty() {
-            self.keep(|waiting| now.saturating_sub(waiting.at) < HELD_FOR);
+            self.keep(|waiting| waiting.from == Origin::Kept || now.saturating_sub(waiting.at) < HELD_FOR);
         }
     }
 }
@@ -115,6 +145,8 @@ fn is_full(from: Origin, entries: usize, bytes: usize) -> bool {
     let part = match from {
         Origin::Link(_) => 1,
         Origin::Gossip(_) => limit::HELD_GOSSIP_PART,
+        // The store has bounds of its own.
+        Origin::Kept => return entries >= limit::KEPT_ENTRIES,
     };
     entries >= limit::HELD_ENTRIES / part || bytes > limit::HELD_BYTES / part
 }
@@ -140,7 +172,7 @@ impl Waits {
         }
         *entries += 1;
         *bytes += size;
-        self.entries.insert(key, Waiting { from, tag, entry, at: now });
+        self.entries.insert(key, Waiting { from, tag, entry, at: now, told: false });
         true
     }
 
@@ -206,16 +238,21 @@ mod tests {
         let big = (0..100u8).filter(|n| held.put(0, other, tag, entry(9, Hash([*n; 32]), size))).count();
         assert_eq!(big, limit::HELD_BYTES / size - 1);
         // What somebody's gossip brings does not take from what they send.
-        let gossip = Origin::Gossip(one.peer());
+        let gossip = Origin::Gossip(DeviceId([1; 32]));
         let by_gossip =
             |n: u64| held.put(0, gossip, tag, entry(n + 5, Hash::of(&[b"g", &n.to_be_bytes()]), 0));
         let kept = (0..limit::HELD_ENTRIES as u64).map(by_gossip).filter(|kept| *kept).count();
         assert_eq!(kept, limit::HELD_ENTRIES / limit::HELD_GOSSIP_PART);
-        held.drop_peer(one.peer());
+        held.drop_peer(DeviceId([1; 32]));
+        assert_eq!(held.len(), 1 + big);
+        // What became durable stays.
+        assert!(held.put(0, Origin::Kept, tag, entry(9, Hash([3; 32]), size)));
         assert_eq!(held.len(), 1 + big);
         assert_eq!(held.take(&Hash([7; 32])).len(), 2);
+        held.drop_peer(DeviceId([2; 32]));
         held.expire(HELD_FOR);
-        assert_eq!(held.len(), 0);
+        assert_eq!(held.len(), 1);
+        assert_eq!(held.take(&Hash([3; 32])).len(), 1);
         assert!(held.load.is_empty() && held.by_prev.is_empty() && held.prev_of.is_empty());
     }
 }

@@ -10,6 +10,9 @@ use base::{Entry, EntryKind, Hash, SpaceId, SpaceTag, limit};
 /// Entries delivered and not answered for; more than that wait at their sender.
 const UNANSWERED: usize = 65_536;
 
+/// Milliseconds before a log in which all was asked for, and not all came, is searched for a fork again.
+const WALK_AGAIN: u64 = 30_000;
+
 /// The space of an entry; a genesis cannot name it, but its hash does.
 fn tag_of(entry: &Entry) -> SpaceTag {
     if entry.header().is_genesis() { SpaceId(entry.hash().0).tag() } else { entry.header().tag }
@@ -83,7 +86,8 @@ impl Sync {
             (Some(_), None) => false,
             // Where the recent past does not reach, the node looks into the store.
             (Some(before), Some(log)) => {
-                log.knows(&before) || (!log.sees(before.0) && log.expected() > before.0)
+                log.knows(&before)
+                    || ((!log.sees(before.0) || log.sum.is_some()) && log.expected() > before.0)
             }
         };
         if follows {
@@ -133,8 +137,13 @@ impl Sync {
         let header = entry.header();
         let (key, seq) = ((tag, header.log), header.seq);
         let Some(prev) = header.prev else { return };
+        let by_gossip = matches!(from, Origin::Gossip(_));
         let kept = self.held.put(now, from, tag, entry);
-        let by_gossip = from.link().is_none();
+        // A bundle: nobody can be asked for what is between, nor for this again.
+        let bundled = from.link().filter(|id| !self.peers.get(id).is_some_and(|peer| peer.connected));
+        if let Some(id) = bundled {
+            self.keep_held(now, Some(id), out);
+        }
         if !kept || by_gossip {
             self.charge_origin(now, from, 20, Offence::Gaps, out);
         }
@@ -151,8 +160,16 @@ impl Sync {
         } else if by_gossip {
             return;
         } else {
-            // A fork somewhere below: look further back each time.
+            // A fork somewhere below: look further back each time. Whoever has holes themselves may have nothing
+            // further back either.
             let Some(log) = self.spaces.log_mut(&key) else { return };
+            if log.walk > last && now < log.walked_at + WALK_AGAIN {
+                return;
+            }
+            if log.walk > last {
+                log.walk = 0;
+            }
+            log.walked_at = now;
             let first = last.saturating_sub(log.walk);
             log.walk = log.walk.saturating_mul(2).saturating_add(1);
             first
@@ -171,6 +188,7 @@ impl Sync {
     ) {
         let answer = self.answered(&key, &tip);
         let local = answer.is_none() && key.1.device == self.me;
+        self.compared_one(now, &key.0, &tip.1, out);
         let Some(before) = self.spaces.add(key, tip.0, tip.1, prev, bytes) else {
             self.release(now, &key, &tip, out);
             return;
@@ -201,6 +219,30 @@ impl Sync {
         if let Some(Origin::Link(id)) = answer {
             self.flush_if_heavy(now, id, out);
         }
+        self.release(now, &key, &tip, out);
+    }
+
+    /// As `on_stored`, of an entry that was missing below others: the tips say as much as before, or less.
+    pub(crate) fn on_filled(
+        &mut self,
+        now: u64,
+        key: LogKey,
+        tip: Tip,
+        prev: Option<Hash>,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        let answer = self.answered(&key, &tip);
+        if let Some(before) = self.spaces.fill(key, tip, prev, bytes)
+            && before != self.spaces.tips(&key)
+        {
+            let due = now + self.config.forward_after;
+            self.note_stored(now, key, before, tip, prev, answer.and_then(Origin::link), false, due, out);
+        }
+        if let Some(from) = answer {
+            self.owe_ack(now, from, &key, bytes);
+        }
+        self.compared_one(now, &key.0, &tip.1, out);
         self.release(now, &key, &tip, out);
     }
 
@@ -246,7 +288,8 @@ impl Sync {
                     }
                 }
                 None if has => {}
-                None if peer.known.contains(&key.0) => {
+                // A branch below those that are named changes nothing that could be told.
+                None if peer.known.contains(&key.0) && before != mine => {
                     peer.synced.remove(&key.0);
                     let lag = crate::peer::Lag::new(before.clone(), due);
                     peer.lag
@@ -298,7 +341,18 @@ impl Sync {
         if let Some(from) = self.answered(&key, &tip) {
             self.owe_ack(now, from, &key, 0);
         }
+        self.compared_one(now, &key.0, &tip.1, out);
         self.release(now, &key, &tip, out);
+    }
+
+    /// An entry that came too early is durable: it waits on, whatever becomes of whoever brought it. If
+    /// what it waits for came meanwhile, it goes on its way.
+    pub(crate) fn on_kept(&mut self, now: u64, tag: SpaceTag, entry: Entry, out: &mut Vec<Output>) {
+        let (key, tip) = ((tag, entry.header().log), (entry.header().seq, entry.hash()));
+        let here = self.spaces.log(&key).is_some_and(|log| log.knows(&tip));
+        if !here && self.spaces.by_tag.contains_key(&tag) {
+            self.take(now, Origin::Kept, tag, entry, out);
+        }
     }
 
     pub(crate) fn on_missing(
@@ -345,8 +399,14 @@ impl Sync {
         }
     }
 
+    fn keep_held(&mut self, now: u64, at_once: Option<PeerId>, out: &mut Vec<Output>) {
+        let keep = self.held.to_keep(now, at_once).into_iter();
+        out.extend(keep.map(|(tag, entry)| Output::Keep { tag, entry }));
+    }
+
     /// Gives up what has waited for too long: it will be asked for again.
-    pub(crate) fn expire_held(&mut self, now: u64) {
+    pub(crate) fn expire_held(&mut self, now: u64, out: &mut Vec<Output>) {
+        self.keep_held(now, None, out);
         self.held.expire(now);
         for w in self.waits.take_expired(now) {
             self.answered(&(w.tag, w.entry.header().log), &(w.entry.header().seq, w.entry.hash()));
@@ -357,6 +417,7 @@ impl Sync {
         if let Some(from) = self.answered(&key, &tip) {
             self.charge_origin(now, from, 100, Offence::Refused, out);
         }
+        self.compared_one(now, &key.0, &tip.1, out);
     }
 
     /// Notes that the sender waits for an ack of this log; for gossip its author, if it is a peer.
@@ -364,6 +425,7 @@ impl Sync {
         let (waiting, after) = match from {
             Origin::Link(id) => (id, self.config.ack_after),
             Origin::Gossip(_) => (key.1.device, self.config.gossip_ack_after),
+            Origin::Kept => return,
         };
         let Some(peer) = self.peers.get_mut(&waiting) else { return };
         if peer.connected && peer.shared.contains(&key.0) {

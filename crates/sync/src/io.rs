@@ -14,6 +14,8 @@ pub(crate) enum Origin {
     Link(PeerId),
     /// By gossip that this peer passed on; the ack is for the author, if they are a peer.
     Gossip(PeerId),
+    /// From the node's own store, where it waited for its predecessor; nobody is owed an ack.
+    Kept,
 }
 
 impl Origin {
@@ -21,14 +23,15 @@ impl Origin {
     pub(crate) fn link(self) -> Option<PeerId> {
         match self {
             Origin::Link(id) => Some(id),
-            Origin::Gossip(_) => None,
+            Origin::Gossip(_) | Origin::Kept => None,
         }
     }
 
-    /// Whoever brought it.
-    pub(crate) fn peer(self) -> PeerId {
+    /// Whoever brought it, of what goes when they go.
+    pub(crate) fn peer(self) -> Option<PeerId> {
         match self {
-            Origin::Link(id) | Origin::Gossip(id) => id,
+            Origin::Link(id) | Origin::Gossip(id) => Some(id),
+            Origin::Kept => None,
         }
     }
 }
@@ -115,6 +118,54 @@ pub enum Input {
         /// Its size in bytes.
         bytes: usize,
     },
+    /// As `Stored`, of an entry that others here build on: it was missing below them.
+    Filled {
+        /// Its space.
+        tag: SpaceTag,
+        /// Its log.
+        log: LogId,
+        /// Its place.
+        seq: u64,
+        /// Its hash.
+        hash: Hash,
+        /// The entry before it.
+        prev: Option<Hash>,
+        /// Its size in bytes.
+        bytes: usize,
+    },
+    /// Of a log with more branches than `limit::TIPS`: the sum over the hashes of all its entries that are
+    /// durable, as `Hash::plus` makes it. Given after `Space`, and when it changes.
+    Sum {
+        /// The space.
+        tag: SpaceTag,
+        /// The log.
+        log: LogId,
+        /// The sum.
+        sum: Hash,
+    },
+    /// The logs of which entries are known to be missing here below others. Replaces what was said before.
+    Holes {
+        /// The logs, by space.
+        logs: BTreeSet<(SpaceTag, LogId)>,
+    },
+    /// Nothing is missing below others in this log any more: where it stands, counted anew.
+    Mended {
+        /// The space.
+        tag: SpaceTag,
+        /// The log.
+        log: LogId,
+        /// Its tips.
+        tips: Tips,
+        /// As `Sum` has it, where there are more branches than may be named.
+        sum: Option<Hash>,
+    },
+    /// The answer to `List`.
+    Listed {
+        /// The number the output had.
+        job: u64,
+        /// The entries, in order; none if there are more than `limit::COMPARED`, or they cannot be read.
+        entries: Option<Vec<(u64, Hash)>>,
+    },
     /// An entry that was delivered is here already.
     Known {
         /// Its space.
@@ -142,6 +193,14 @@ pub enum Input {
         /// As it was delivered.
         from: Option<PeerId>,
         /// The space it was delivered for.
+        tag: SpaceTag,
+        /// The entry.
+        entry: Entry,
+    },
+    /// An entry that waits for its predecessor is durable: the answer to `Keep`, and at the start. It waits
+    /// until that comes, however long; the node bounds how many.
+    Kept {
+        /// Its space.
         tag: SpaceTag,
         /// The entry.
         entry: Entry,
@@ -265,12 +324,20 @@ pub enum Output {
         id: ChunkId,
     },
     /// News, as far as the recent past tells; an entry's `prev` was delivered or stored before it.
-    /// Verify and store, and answer with exactly one of `Stored`, `Known`, `Missing`, `Waits`,
-    /// `Refused`.
+    /// Verify and store, and answer with exactly one of `Stored`, `Filled`, `Known`, `Missing`,
+    /// `Waits`, `Refused`.
     Deliver {
         /// Who sent it; none if it came by gossip.
         from: Option<PeerId>,
         /// Its space (a genesis entry's header cannot name it).
+        tag: SpaceTag,
+        /// The entry.
+        entry: Entry,
+    },
+    /// An entry came ahead of its predecessor, in a bundle, or on a link and a while ago; it is held in memory.
+    /// If it is worth it, make it durable and answer `Kept`.
+    Keep {
+        /// Its space.
         tag: SpaceTag,
         /// The entry.
         entry: Entry,
@@ -285,6 +352,17 @@ pub enum Output {
         id: ChunkId,
         /// Its bytes.
         bytes: Vec<u8>,
+    },
+    /// List the entries of a log up to a place, in order of place and hash. Answer `Listed`.
+    List {
+        /// The number to answer with.
+        job: u64,
+        /// The space.
+        tag: SpaceTag,
+        /// The log.
+        log: LogId,
+        /// The last place.
+        top: u64,
     },
     /// No connected peer has this chunk. It stays wanted.
     ChunkAbsent {

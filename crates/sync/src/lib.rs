@@ -19,6 +19,9 @@
 //! - Entries go to the node in the order of their log. One that is ahead waits in a bounded
 //!   place, and what is between is asked for at once.
 //! - A FRONTIER names only what is durable; it acknowledges everything before it.
+//! - Where frontiers cannot say what differs (a log with more branches than tips are named, entries
+//!   missing below others, hellos that stay different with nothing left to tell) one log at a time is
+//!   compared by cells, whose number depends on the difference alone.
 //! - Gossip is bound to its space: only content of it is taken, and of a log's tips only the word
 //!   that its author has more. Whoever passed it on answers for it, apart from what they say
 //!   themselves.
@@ -29,7 +32,9 @@
 
 mod bundle;
 mod carried;
+pub mod cells;
 mod chunk;
+mod compare;
 mod config;
 mod envelope;
 mod error;
@@ -47,8 +52,8 @@ mod told;
 pub use bundle::{BUNDLE_VERSION, Composer, Item, Items, Opening};
 pub use config::Config;
 pub use envelope::{
-    CHUNK_ACKS, ENTRIES, Envelope, Frontier, HELLO_BYTES, Hello, LogRange, SpaceDelta, Tip, Tips, VERSION,
-    Want,
+    CHUNK_ACKS, Cells, Comparison, ENTRIES, Envelope, Frontier, HELLO_BYTES, Hello, LogRange, More,
+    SpaceDelta, Tip, Tips, VERSION, Want,
 };
 pub use error::Error;
 pub use frontier::highest_tips;

@@ -8,7 +8,7 @@ use crate::held::{Held, Waits};
 use crate::io::{Input, Offence, Origin, Output, PeerId};
 use crate::peer::Peer;
 use base::{DeviceId, LogId, SpaceTag};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often one step looks for what is due; the rest is due at the next.
 const ROUNDS: usize = 4;
@@ -22,6 +22,8 @@ pub struct Sync {
     pub(crate) held: Held,
     /// Entries that cannot be judged yet; they stay among the delivered ones of their log.
     pub(crate) waits: Waits,
+    /// Logs of which entries are missing here below others.
+    pub(crate) holes: BTreeSet<LogKey>,
     /// Who was asked for which log: one peer at a time.
     pub(crate) asking: BTreeMap<LogKey, PeerId>,
     pub(crate) chunks: Chunks,
@@ -60,6 +62,7 @@ impl Sync {
             peers: BTreeMap::new(),
             held: Held::default(),
             waits: Waits::default(),
+            holes: BTreeSet::new(),
             asking: BTreeMap::new(),
             chunks: Chunks::default(),
             unanswered: 0,
@@ -89,9 +92,17 @@ impl Sync {
             Input::Stored { tag, log, seq, hash, prev, bytes } => {
                 self.on_stored(now, (tag, log), (seq, hash), prev, bytes, out);
             }
+            Input::Filled { tag, log, seq, hash, prev, bytes } => {
+                self.on_filled(now, (tag, log), (seq, hash), prev, bytes, out);
+            }
+            Input::Sum { tag, log, sum } => self.spaces.set_sum(&(tag, log), sum),
+            Input::Holes { logs } => self.on_holes(now, logs, out),
+            Input::Mended { tag, log, tips, sum } => self.on_mended(now, (tag, log), tips, sum, out),
+            Input::Listed { job, entries } => self.on_listed(now, job, entries, out),
             Input::Known { tag, log, seq, hash } => self.on_known(now, (tag, log), (seq, hash), out),
             Input::Missing { from, tag, entry } => self.on_missing(now, from, tag, entry, out),
             Input::Waits { tag, entry, .. } => self.on_waits(now, tag, entry, out),
+            Input::Kept { tag, entry } => self.on_kept(now, tag, entry, out),
             Input::Retry => self.retry_waiting(now, out),
             Input::Refused { tag, log, seq, hash } => self.on_refused(now, (tag, log), (seq, hash), out),
             Input::Sent { peer, job, next, bytes, queued } => {
@@ -233,6 +244,7 @@ impl Sync {
         let via = match origin {
             Origin::Link(id) => return self.charge(now, id, cost, why, out),
             Origin::Gossip(via) => via,
+            Origin::Kept => return true,
         };
         let Some(peer) = self.peers.get_mut(&via) else { return false };
         if peer.charge_gossip(now, cost) {
@@ -258,7 +270,9 @@ impl Sync {
             Envelope::Hello(hello) => self.on_hello(now, id, &hello, out),
             Envelope::Frontier(frontier) => self.on_frontier(now, id, frontier, out),
             Envelope::Want(want) => self.on_want(now, id, want, out),
-            Envelope::Absent { ranges, .. } => self.on_absent(now, id, &ranges, out),
+            Envelope::Absent { ranges, hashes } => self.on_absent(now, id, &ranges, &hashes, out),
+            Envelope::Cells(cells) => self.on_cells(now, id, cells, out),
+            Envelope::More(more) => self.on_more(now, id, more, out),
             Envelope::Entries(entries) => self.on_entries(now, id, entries, out),
             Envelope::Chunk { tag, id: chunk, bytes } => self.on_chunk(now, id, tag, chunk, bytes, out),
             Envelope::Share { name, entries } => {

@@ -1,5 +1,6 @@
 //! What is known of one peer, and what is under way to it and from it.
 
+use crate::compare::{Answering, Asking};
 use crate::envelope::{LogRange, Tips};
 use crate::frontier::LogKey;
 use crate::io::Offence;
@@ -127,6 +128,13 @@ pub(crate) struct Peer {
     acked_at: u64,
     pub(crate) asks: BTreeMap<LogKey, Ask>,
     pub(crate) chunk_asks: BTreeMap<(SpaceTag, ChunkId), u64>,
+    /// The comparison of a log that I began with it, and the one that it began with me.
+    pub(crate) comparing: Option<Asking>,
+    pub(crate) answering: Option<Answering>,
+    /// The last log that I compared, when the next may be, and how many came to nothing.
+    pub(crate) compared: Option<LogKey>,
+    pub(crate) compare_at: u64,
+    pub(crate) compare_tries: u32,
     credit: Credit,
     /// What gossip that it passes on may cost.
     gossip: Credit,
@@ -166,6 +174,11 @@ impl Peer {
             acked_at: 0,
             asks: BTreeMap::new(),
             chunk_asks: BTreeMap::new(),
+            comparing: None,
+            answering: None,
+            compared: None,
+            compare_at: 0,
+            compare_tries: 0,
             credit: Credit { left: CREDIT, at: now, told_at: None, last: Offence::Unasked },
             gossip: Credit { left: CREDIT, at: now, told_at: None, last: Offence::Gossip },
         }
@@ -191,6 +204,8 @@ impl Peer {
         self.window = FIRST_WINDOW;
         self.asks.clear();
         self.chunk_asks.clear();
+        self.comparing = None;
+        self.answering = None;
         for lag in self.lag.values_mut() {
             *lag = Lag { direct: lag.direct, ..Lag::new(lag.theirs.clone(), 0) };
         }

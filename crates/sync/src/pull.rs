@@ -5,7 +5,7 @@ use crate::frontier::LogKey;
 use crate::io::{Origin, Output, PeerId};
 use crate::machine::Sync;
 use crate::peer::Ask;
-use base::limit;
+use base::{Hash, SpaceTag, limit};
 
 /// Entries in one request; whoever claims to have more is asked again.
 const SPAN: u64 = 1 << 16;
@@ -151,7 +151,17 @@ impl Sync {
         }
     }
 
-    pub(crate) fn on_absent(&mut self, now: u64, id: PeerId, ranges: &[LogRange], out: &mut Vec<Output>) {
+    pub(crate) fn on_absent(
+        &mut self,
+        now: u64,
+        id: PeerId,
+        ranges: &[LogRange],
+        hashes: &[(SpaceTag, Hash)],
+        out: &mut Vec<Output>,
+    ) {
+        for (tag, hash) in hashes {
+            self.compared_one(now, tag, hash, out);
+        }
         for range in ranges {
             self.give_up_ask(now, id, &(range.tag, range.log));
         }

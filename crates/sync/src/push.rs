@@ -1,6 +1,7 @@
 //! Sending what a peer lacks or asked for: one load at a time, within a window that follows the
 //! acks. Entries before chunks, what was asked for before what is pushed.
 
+use crate::compare::Answering;
 use crate::envelope::{Envelope, LogRange, Want};
 use crate::frontier::LogKey;
 use crate::io::{Offence, Output, PeerId};
@@ -133,6 +134,9 @@ impl Sync {
             return None;
         }
         if let Some(load) = peer.serve.pop_front() {
+            return Some(load);
+        }
+        if let Some(load) = peer.answering.as_mut().and_then(Answering::give) {
             return Some(load);
         }
         for (key, lag) in &peer.lag {

@@ -187,6 +187,8 @@ impl Sync {
             Load::Range { range, .. } => {
                 (range.tag, range.log) == key && top.is_some_and(|top| range.to <= top)
             }
+            // Single entries move no tip; whoever tells where the space stands has taken them.
+            Load::Entry(tag, _) => *tag == key.0,
             _ => false,
         });
         if theirs == mine {

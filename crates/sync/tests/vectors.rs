@@ -2,7 +2,10 @@
 
 use base::{ChunkId, DeviceId, Hash, Incarnation, LogId, SpaceTag};
 use std::collections::BTreeMap;
-use sync::{Config, Envelope, Frontier, Hello, Input, LogRange, Output, SpaceDelta, Sync, Want};
+use sync::{
+    Cells, Comparison, Config, Envelope, Frontier, Hello, Input, LogRange, More, Output, SpaceDelta, Sync,
+    Want, cells,
+};
 
 fn log(n: u8) -> LogId {
     LogId { device: DeviceId([n; 32]), incarnation: Incarnation([n + 1; 8]) }
@@ -48,17 +51,48 @@ fn envelopes() -> Vec<(&'static str, Envelope)> {
         ("no-chunk", Envelope::Chunk { tag: tag(1), id: ChunkId([2; 32]), bytes: None }),
         ("addr", Envelope::Addr(b"record".to_vec())),
         ("hello-over-two-spaces", hello_over_two_spaces()),
+        ("cells", some_cells()),
+        ("more", Envelope::More(More { of: comparison(), have: 32, need: 64 })),
+        ("hello-over-many-branches", hello_over_many_branches()),
     ]
+}
+
+fn comparison() -> Comparison {
+    Comparison { tag: tag(1), log: log(2), salt: 0x0102_0304_0506_0708 }
+}
+
+// The cells 2, 3 and 4 of three entries.
+fn some_cells() -> Envelope {
+    let items = [(3, Hash([4; 32])), (5, Hash([6; 32])), (70_000, Hash([7; 32]))];
+    let cells = cells::encode(&items, comparison().salt, 2, 5);
+    Envelope::Cells(Cells { of: comparison(), top: 80_000, entries: 3, from: 2, cells })
+}
+
+// What a node says that shares a log with more branches than tips are named: the sum is in it.
+fn hello_over_many_branches() -> Envelope {
+    let tips = (4..20).map(|n| (u64::from(n), Hash([n; 32]))).collect();
+    hello_over(
+        BTreeMap::from([(tag(1), BTreeMap::from([(log(5), tips)]))]),
+        &[Input::Sum { tag: tag(1), log: log(5), sum: Hash([10; 32]) }],
+    )
 }
 
 // What a node says that shares two spaces, one of them empty, with a peer: the digest's recipe.
 fn hello_over_two_spaces() -> Envelope {
+    let logs = BTreeMap::from([(log(5), vec![(3, Hash([6; 32])), (4, Hash([7; 32]))]), (log(8), vec![])]);
+    hello_over(BTreeMap::from([(tag(1), logs), (tag(2), BTreeMap::new())]), &[])
+}
+
+fn hello_over(spaces: BTreeMap<SpaceTag, BTreeMap<LogId, sync::Tips>>, further: &[Input]) -> Envelope {
     let (me, peer) = (DeviceId([1; 32]), DeviceId([2; 32]));
     let mut sync = Sync::new(me, Config::default(), 0);
     let mut out = Vec::new();
-    let logs = BTreeMap::from([(log(5), vec![(3, Hash([6; 32])), (4, Hash([7; 32]))]), (log(8), vec![])]);
-    sync.step(0, Input::Space { tag: tag(1), logs }, &mut out);
-    sync.step(0, Input::Space { tag: tag(2), logs: BTreeMap::new() }, &mut out);
+    for (tag, logs) in spaces {
+        sync.step(0, Input::Space { tag, logs }, &mut out);
+    }
+    for input in further {
+        sync.step(0, input.clone(), &mut out);
+    }
     sync.step(0, Input::Allow { peer, tags: [tag(1), tag(2), tag(3)].into() }, &mut out);
     sync.step(0, Input::Connected { peer }, &mut out);
     out.clear();

@@ -144,7 +144,12 @@ fn index() -> Vec<Vec<u8>> {
     use crate::within::index::{EntryRecord, LogRecord, TokenRecord, to_bytes};
     let log = LogId { device: DeviceId([1; 32]), incarnation: Incarnation([2; 8]) };
     let entry = EntryRecord { tag: TAGS[0], log, seq: 3, lamport: 4, applied: true };
-    let tips = LogRecord { tips: vec![(3, Hash([5; 32]))], applied: Some((3, Hash([5; 32]), 4)), count: 4 };
+    let tips = LogRecord {
+        tips: vec![(3, Hash([5; 32]))],
+        applied: Some((3, Hash([5; 32]), 4)),
+        count: 4,
+        ..LogRecord::default()
+    };
     let token = TokenRecord { for_name: Some("bob".into()), space: None, role: 2, used_by: None, made: 9 };
     vec![
         [&[5], &to_bytes(&entry)[..]].concat(),

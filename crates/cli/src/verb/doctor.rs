@@ -257,6 +257,12 @@ fn running(whole: &Whole, findings: &mut Vec<Finding>) {
             ),
         });
     }
+    findings.extend(whole.notes.iter().map(|n| Finding {
+        verdict: Verdict::Note,
+        what: "node",
+        found: n.clone(),
+        hint: None,
+    }));
     findings.extend(
         whole.problems.iter().map(|p| Finding::bad("node", p.clone(), "see the log, and `chorus help`")),
     );

@@ -48,6 +48,7 @@ pub(crate) fn run(home: &Home, args: &Args) -> Result<(), Failure> {
     let overlaps = whole.overlaps.iter();
     let look = "you and a friend changed the same words: look, and keep what you want";
     section("overlapping", overlaps.map(|path| vec![path.clone(), look.into()]).collect());
+    section("good to know", whole.notes.iter().map(|n| vec![n.clone()]).collect());
     section("wrong", whole.problems.iter().map(|p| vec![p.clone()]).collect());
     Ok(())
 }

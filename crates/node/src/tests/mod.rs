@@ -3,6 +3,7 @@
 
 mod alone;
 mod fetching;
+mod incarnations;
 mod mended;
 mod replicas;
 mod sharing;

@@ -92,12 +92,47 @@ impl Replicas {
         let mut carried = 0;
         for entry in by_log.into_values().flat_map(|entries| entries.into_iter().take(most)) {
             match to.take_entry(&entry, false).unwrap() {
-                Took::Stored(_) | Took::Known => carried += 1,
+                Took::Stored(_) | Took::Filled(_) | Took::Known => carried += 1,
                 Took::Missing | Took::Waits => {}
                 Took::Refused(why) => panic!("an honest entry was refused: {why}"),
             }
         }
         carried
+    }
+
+    /// Another that has the same home as one has now, and does not know that it is a copy.
+    pub(crate) fn double(&mut self, n: usize) -> usize {
+        let original = &mut self.all[n];
+        let core = original.core.take().expect("it runs");
+        core.seal_all(true).unwrap();
+        core.store.clone().close().unwrap();
+        drop(core);
+        let dir = tempfile::tempdir().unwrap();
+        let copied = std::process::Command::new("cp")
+            .arg("-a")
+            .arg(original.dir.path().join("."))
+            .arg(dir.path())
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        self.restart(n);
+        let home = crate::home::Home::open(dir.path()).unwrap();
+        let store = store::Store::open(&home.store(), Default::default()).unwrap().store;
+        let me = crate::core::read_me(&store).unwrap().unwrap();
+        let (core, woken) = Core::with_store(store, home.keys().unwrap(), me).unwrap();
+        self.all.push(Replica { core: Some(core), _woken: woken, dir });
+        self.all.len() - 1
+    }
+
+    /// Carries everything from one to another, though it be of the same device.
+    pub(crate) fn carry_all(&self, from: usize, to: usize) {
+        self.core(from).seal_all(true).unwrap();
+        let mut entries = self.core(from).all_entries(&self.space.tag()).unwrap();
+        entries.sort_by_key(|e| (e.header().lamport, e.hash()));
+        for entry in entries {
+            let took = self.core(to).take_entry(&entry, false).unwrap();
+            assert!(matches!(took, Took::Stored(_) | Took::Known), "{took:?}");
+        }
     }
 
     /// Carries all entries of one log from one to another, and nothing else.

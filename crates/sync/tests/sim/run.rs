@@ -209,6 +209,13 @@ impl World {
                 self.nodes[i].fetched.push(id);
                 return Some(Input::ChunkStored { tag, id });
             }
+            Output::List { job, tag, log, top } => {
+                let (low, high) = ((tag, log, 0, Hash([0; 32])), (tag, log, top, Hash([255; 32])));
+                let entries = self.nodes[i].durable.range(low..=high).map(|(k, _)| (k.2, k.3)).collect();
+                return Some(Input::Listed { job, entries: Some(entries) });
+            }
+            // Nothing is durable here before its predecessor.
+            Output::Keep { .. } => {}
             Output::ChunkAbsent { id, .. } => self.nodes[i].absent.push(id),
             Output::Gossip { tag, log, seq, hash, announcement } => {
                 let envelope = announcement.unwrap_or_else(|| {
