@@ -3,7 +3,7 @@
 # its part of the time. It needs only the stable toolchain and a C++ compiler (for libFuzzer itself).
 #
 # A run begins with the corpus of the repository. KEEP=1 adds to it what was learnt, minimised. An input that did harm
-# is printed as a line of hex: add it to tests/fuzz/corpus/TARGET.hex and mend the fault; `cargo test -p chorus-fuzz`
+# is printed as a line of hex: add it to tests/fuzz/harm/TARGET.hex and mend the fault; `cargo test -p chorus-fuzz`
 # then tries it for ever.
 set -eu
 cd "$(dirname "$0")/.."

@@ -61,7 +61,9 @@ fn a_link_that_is_cut_shows_on_the_map_and_so_does_who_brings_what() {
     let mut ann = Person::in_namespace("ann", &cable.ends[0], ADDRESSES[0]);
     let mut bob = Person::in_namespace("bob", &cable.ends[1], ADDRESSES[1]);
     let mut carl = Person::in_namespace("carl", &cable.ends[1], "127.0.0.1");
-    [&mut ann, &mut bob, &mut carl].map(|person| person.up());
+    for person in [&mut ann, &mut bob, &mut carl] {
+        person.up();
+    }
     // Ann and Carl hear Bob only.
     befriend(&bob, &ann, Some("garden"));
     befriend(&bob, &carl, None);

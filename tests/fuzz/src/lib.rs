@@ -4,8 +4,8 @@
 //! that are really there, and where a value has one encoding, what was read must encode to what was read.
 //!
 //! `make fuzz` runs them with libFuzzer (feature `engine`), guided by coverage. What it learns is kept in
-//! `corpus/NAME.hex`, one input a line; `cargo test -p chorus-fuzz` tries all of these without the engine, so
-//! each input that once did harm is a test for ever.
+//! `corpus/NAME.hex`, one input a line, and what once did harm in `harm/NAME.hex`; `cargo test -p chorus-fuzz`
+//! tries all of these without the engine.
 //!
 //! Decoders that their crates keep to themselves are built in here from the same files (`within`).
 
@@ -20,9 +20,10 @@ mod state;
 mod wire;
 mod within;
 
+use data_encoding::HEXLOWER;
 use peak_alloc::PeakAlloc;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 #[global_allocator]
@@ -85,9 +86,21 @@ pub fn find(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)
 }
 
-/// Where what was learnt is kept.
+/// Where what was learnt is kept: minimised anew from time to time.
 pub fn corpus(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus")).join(format!("{name}.hex"))
+}
+
+/// Where what once did harm is kept, for ever. There may be none.
+pub fn harm(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/harm")).join(format!("{name}.hex"))
+}
+
+/// The inputs of a file.
+pub fn inputs(file: &Path) -> Vec<Vec<u8>> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let line = |line: &str| HEXLOWER.decode(line.as_bytes()).unwrap_or_else(|e| panic!("{line}: {e}"));
+    text.lines().map(line).collect()
 }
 
 /// Keeps what panics say instead of printing it: many are guarded, and no fault of the target's.

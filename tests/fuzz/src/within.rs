@@ -1,5 +1,5 @@
 //! Decoders that are their crates' own affair, built in from the same files.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 #[path = "../../../crates/net/src/frame.rs"]
 pub(crate) mod frame;

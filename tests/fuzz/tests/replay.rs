@@ -8,11 +8,11 @@ fn what_was_learnt_still_does_no_harm() {
     fuzz::listen();
     let mut tried = 0;
     for target in TARGETS {
-        let text = std::fs::read_to_string(fuzz::corpus(target.name)).unwrap();
-        for line in text.lines() {
-            let input = HEXLOWER.decode(line.as_bytes()).unwrap();
-            if let Err(what) = target.check(&input) {
-                panic!("{}: {line}\n{what}", target.name);
+        let learnt = fuzz::inputs(&fuzz::corpus(target.name));
+        assert!(!learnt.is_empty(), "{} has a corpus", target.name);
+        for input in learnt.iter().chain(&fuzz::inputs(&fuzz::harm(target.name))) {
+            if let Err(what) = target.check(input) {
+                panic!("{}: {}\n{what}", target.name, HEXLOWER.encode(input));
             }
             tried += 1;
         }

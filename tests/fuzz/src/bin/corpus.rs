@@ -5,13 +5,13 @@
 use anyhow::{Context, Result, bail};
 use base::Hash;
 use data_encoding::HEXLOWER;
-use fuzz::{TARGETS, corpus};
+use fuzz::{TARGETS, corpus, harm, inputs};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 /// Bytes of inputs that are kept of one target.
-const KEPT: usize = 48 << 10;
+const KEPT: usize = 24 << 10;
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,7 +29,7 @@ fn main() -> Result<()> {
         }
         ["seed"] => {
             for target in TARGETS {
-                let mut inputs: BTreeSet<Vec<u8>> = read(target.name)?.into_iter().collect();
+                let mut inputs: BTreeSet<Vec<u8>> = inputs(&corpus(target.name)).into_iter().collect();
                 inputs.extend(fuzz::seed::of(target.name)?);
                 write(target.name, inputs)?;
             }
@@ -37,11 +37,6 @@ fn main() -> Result<()> {
         _ => bail!("usage: corpus list | unpack DIR | pack DIR | seed"),
     }
     Ok(())
-}
-
-fn read(name: &str) -> Result<Vec<Vec<u8>>> {
-    let text = fs::read_to_string(corpus(name)).unwrap_or_default();
-    text.lines().map(|line| HEXLOWER.decode(line.as_bytes()).context(line.to_owned())).collect()
 }
 
 // The small ones first: they say the same with less.
@@ -61,7 +56,7 @@ fn write(name: &str, inputs: BTreeSet<Vec<u8>>) -> Result<()> {
 
 fn unpack(name: &str, dir: &Path) -> Result<()> {
     fs::create_dir_all(dir)?;
-    for input in read(name)? {
+    for input in inputs(&corpus(name)).into_iter().chain(inputs(&harm(name))) {
         fs::write(dir.join(Hash::of(&[&input]).hex()), input)?;
     }
     Ok(())
