@@ -3,7 +3,7 @@
 
 use crate::world::World;
 use base::Hash;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use sync::Envelope;
 
 /// What went from one node to another, over all the times that they were connected.
@@ -23,7 +23,17 @@ pub struct Audit {
     pub cuts: u64,
     // What was sent: whether it has arrived.
     sent: BTreeMap<Hash, bool>,
-    under_way: BTreeMap<Hash, u64>,
+    under_way: BTreeMap<Hash, UnderWay>,
+    // Envelopes that wait: when the last byte leaves, and how many they are.
+    queue: VecDeque<(u64, u64)>,
+}
+
+// Something that was handed over: how much, when the last byte leaves, and what was known of it before.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    size: u64,
+    left: u64,
+    before: Option<bool>,
 }
 
 /// What an envelope carries: entries or a chunk, each by its hash and size.
@@ -43,18 +53,19 @@ impl World {
         self.audits.entry((from, to)).or_default();
     }
 
-    pub(crate) fn audit_sent(&mut self, from: usize, to: usize, envelope: &Envelope) {
+    pub(crate) fn audit_sent(&mut self, from: usize, to: usize, left: u64, envelope: &Envelope, bytes: u64) {
+        let now = self.now;
         let Some(audit) = self.audits.get_mut(&(from, to)) else { return };
-        audit.bytes += envelope.encode().len() as u64;
+        audit.bytes += bytes;
+        while audit.queue.front().is_some_and(|(at, _)| *at <= now) {
+            audit.queue.pop_front();
+        }
+        audit.queue.push_back((left, bytes));
         for (hash, size) in cargo(envelope) {
-            match audit.sent.insert(hash, audit.sent.get(&hash).copied().unwrap_or(false)) {
-                None => audit.first += size,
-                Some(arrived) => {
-                    audit.again += size;
-                    audit.needless += if arrived { size } else { 0 };
-                }
-            }
-            audit.under_way.insert(hash, size);
+            let before = audit.sent.get(&hash).copied();
+            audit.count(size, before, true);
+            audit.sent.insert(hash, before.unwrap_or(false));
+            audit.under_way.insert(hash, UnderWay { size, left, before });
         }
     }
 
@@ -66,9 +77,41 @@ impl World {
         }
     }
 
-    pub(crate) fn audit_cut(&mut self, from: usize, to: usize) {
+    pub(crate) fn audit_cut(&mut self, from: usize, to: usize, lossy: bool) {
+        let now = self.now;
         let Some(audit) = self.audits.get_mut(&(from, to)) else { return };
         audit.cuts += 1;
-        audit.cut_off += std::mem::take(&mut audit.under_way).values().sum::<u64>();
+        let never_left = std::mem::take(&mut audit.queue).into_iter().filter(|(at, _)| *at > now);
+        audit.bytes -= never_left.map(|(_, bytes)| bytes).sum::<u64>();
+        for (hash, waiting) in std::mem::take(&mut audit.under_way) {
+            let UnderWay { size, left, before } = waiting;
+            if left > now {
+                // The last byte of it never left: it waited in the queue.
+                audit.count(size, before, false);
+                match before {
+                    Some(arrived) => audit.sent.insert(hash, arrived),
+                    None => audit.sent.remove(&hash),
+                };
+            } else if lossy {
+                audit.cut_off += size;
+            } else {
+                audit.under_way.insert(hash, waiting);
+            }
+        }
+    }
+}
+
+impl Audit {
+    fn count(&mut self, size: u64, before: Option<bool>, add: bool) {
+        let change = |sum: &mut u64| *sum = if add { *sum + size } else { *sum - size };
+        match before {
+            None => change(&mut self.first),
+            Some(arrived) => {
+                change(&mut self.again);
+                if arrived {
+                    change(&mut self.needless);
+                }
+            }
+        }
     }
 }

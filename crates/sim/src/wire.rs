@@ -110,7 +110,7 @@ impl World {
             self.schedule(left, Event::Drained { node: i, to, session });
         }
         self.fold_bytes(&bytes);
-        self.audit_sent(i, to, envelope);
+        self.audit_sent(i, to, left, envelope, size);
         let lost = self.below(1000) < link.loss || self.one_way.contains(&(i, to));
         if !lost && broken.is_none() {
             let event = Event::Arrive { from: i, to, session, left, bytes };
@@ -137,12 +137,13 @@ impl World {
     pub fn cut(&mut self, i: usize, j: usize) {
         let Some(wire) = self.links[i].remove(&j) else { return };
         self.links[j].remove(&i);
-        if self.radio.contains(&(i.min(j), i.max(j))) {
+        let radio = self.radio.contains(&(i.min(j), i.max(j)));
+        if radio {
             self.closed.insert(wire.session, self.now);
         }
         for (a, b) in [(i, j), (j, i)] {
             let peer = self.nodes[b].id;
-            self.audit_cut(a, b);
+            self.audit_cut(a, b, !radio);
             if self.nodes[a].up {
                 self.step(a, sync::Input::Disconnected { peer });
             }

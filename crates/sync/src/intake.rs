@@ -185,7 +185,8 @@ impl Sync {
         }
         let due = match answer {
             _ if local && large => now,
-            _ if local => now + self.config.push_after,
+            // The hellos acknowledge it, or show that it got lost; what never speaks is pushed to.
+            _ if local => now + self.config.hello_period + self.config.jitter + self.config.push_after,
             // Others heard it as well; the hello tells who did not.
             Some(Origin::Gossip(_)) => now + self.config.hello_period * 3 / 2,
             _ => now + self.config.forward_after,
@@ -359,17 +360,18 @@ impl Sync {
         }
     }
 
-    /// Notes that the sender waits for an ack of this log; for gossip its author, if it is a peer.
+    /// Notes that the sender waits for an ack of this log. For gossip that is its author, if it is a peer,
+    /// and the next hello says it.
     fn owe_ack(&mut self, now: u64, from: Origin, key: &LogKey, bytes: usize) {
-        let (waiting, after) = match from {
-            Origin::Link(id) => (id, self.config.ack_after),
-            Origin::Gossip(_) => (key.1.device, self.config.gossip_ack_after),
-        };
+        let waiting = from.link().unwrap_or(key.1.device);
+        let after = self.config.ack_after;
         let Some(peer) = self.peers.get_mut(&waiting) else { return };
         if peer.connected && peer.shared.contains(&key.0) {
             peer.untold.insert(*key);
-            peer.ack_bytes = peer.ack_bytes.saturating_add(bytes);
-            peer.ack_at = Some(peer.ack_at.unwrap_or(u64::MAX).min(now + after));
+            if from.link().is_some() {
+                peer.ack_bytes = peer.ack_bytes.saturating_add(bytes);
+                peer.ack_at = Some(peer.ack_at.unwrap_or(u64::MAX).min(now + after));
+            }
         }
     }
 

@@ -12,6 +12,17 @@ pub(crate) const FIRST_WINDOW: usize = 1 << 20;
 const FIRST_RATE: u64 = 256;
 /// Bytes under way that are allowed however badly it goes.
 const LEAST_WINDOW: usize = 256 << 10;
+/// Bytes that may wait in the carrier's queue however slow the link is; and under way on a link that broke
+/// the last time, before the first ack.
+const LEAST_QUEUE: usize = 64 << 10;
+/// Bytes loaded at once at least, as long as links do not break.
+const LEAST_BATCH: usize = 64 << 10;
+/// Bytes loaded at once on a link that broke in the middle of something the last time: what is cut off
+/// is sent again whole.
+const SHY_BATCH: usize = 4 << 10;
+/// Milliseconds of silence after a link came up from which the peer is taken to be far: what is under
+/// way to it is bounded by the carrier's queue rather than by acks, which take too long.
+const FAR: u64 = 3_000;
 /// Requests of one peer that wait to be served.
 pub(crate) const SERVE_QUEUE: usize = 2 * limit::WANTS;
 /// Milliseconds that a retry waits at most.
@@ -70,9 +81,12 @@ pub(crate) struct Flight {
 /// A run of entries asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
+    pub(crate) from: u64,
     pub(crate) to: u64,
     /// When it was asked for, or last brought something.
     pub(crate) at: u64,
+    /// Whether it brought something.
+    pub(crate) answered: bool,
 }
 
 /// What a peer may cost: a bucket that refills.
@@ -104,7 +118,8 @@ pub(crate) struct Peer {
     /// Spaces whose whole frontier the peer was given with the word to ask, and when.
     pub(crate) offered: BTreeMap<SpaceTag, u64>,
     pub(crate) heard_at: Option<u64>,
-    pub(crate) hello_at: u64,
+    /// When it had its turn in the round of hellos.
+    pub(crate) turn: u64,
     pub(crate) hello_sent: Option<u64>,
     /// Hellos that differed, one after the other.
     pub(crate) mismatches: u32,
@@ -122,9 +137,21 @@ pub(crate) struct Peer {
     pub(crate) window: usize,
     /// Smoothed milliseconds from sending to the ack.
     pub(crate) trip: u64,
-    /// Smoothed bytes a millisecond that were acknowledged.
+    /// Smoothed bytes a millisecond that were acknowledged; 0 before the first ack.
     rate: u64,
+    /// Smoothed bytes a millisecond that left the carrier's queue; 0 as long as it was never seen to.
+    drain: u64,
+    /// When `queued` was told.
+    queued_at: u64,
     acked_at: u64,
+    /// Bytes acknowledged on this connection.
+    proven: usize,
+    /// The last connection broke in the middle of something.
+    shy: bool,
+    /// When the link came up, as long as nothing was heard on it.
+    unheard_since: Option<u64>,
+    /// Milliseconds from the link coming up to the first word on it: the way here takes about as long.
+    silence: u64,
     pub(crate) asks: BTreeMap<LogKey, Ask>,
     pub(crate) chunk_asks: BTreeMap<(SpaceTag, ChunkId), u64>,
     credit: Credit,
@@ -146,7 +173,7 @@ impl Peer {
             synced: BTreeSet::new(),
             offered: BTreeMap::new(),
             heard_at: None,
-            hello_at: u64::MAX,
+            turn: 0,
             hello_sent: None,
             mismatches: 0,
             answer_at: 0,
@@ -162,8 +189,14 @@ impl Peer {
             in_flight: 0,
             window: FIRST_WINDOW,
             trip: 0,
-            rate: FIRST_RATE,
+            rate: 0,
+            drain: 0,
+            queued_at: 0,
             acked_at: 0,
+            proven: 0,
+            shy: false,
+            unheard_since: None,
+            silence: 0,
             asks: BTreeMap::new(),
             chunk_asks: BTreeMap::new(),
             credit: Credit { left: CREDIT, at: now, told_at: None, last: Offence::Unasked },
@@ -171,12 +204,41 @@ impl Peer {
         }
     }
 
+    /// A link is up.
+    pub(crate) fn connect(&mut self, now: u64) {
+        self.connected = true;
+        self.turn = now;
+        self.unheard_since = Some(now);
+    }
+
+    /// Something came from the peer.
+    pub(crate) fn hear(&mut self, now: u64) {
+        self.heard_at = Some(now);
+        if let Some(since) = self.unheard_since.take() {
+            self.silence = now.saturating_sub(since);
+        }
+    }
+
+    /// Takes silence for distance: whoever was not heard for a while does not answer sooner.
+    pub(crate) fn listen(&mut self, now: u64) {
+        if let Some(since) = self.unheard_since {
+            self.silence = self.silence.max(now.saturating_sub(since));
+        }
+    }
+
+    /// Whether an answer takes so long that none is waited for.
+    pub(crate) fn is_far(&self) -> bool {
+        self.silence >= FAR
+    }
+
     /// Everything that belonged to a connection is gone with it.
     pub(crate) fn disconnect(&mut self) {
         self.connected = false;
+        self.shy = self.in_flight > 0 && !self.is_far();
+        self.proven = 0;
+        self.unheard_since = None;
         self.told = None;
         self.offered.clear();
-        self.hello_at = u64::MAX;
         self.hello_sent = None;
         self.ack_at = None;
         self.ack_bytes = 0;
@@ -188,17 +250,27 @@ impl Peer {
         self.serve_chunks.clear();
         self.flight.clear();
         self.in_flight = 0;
-        self.window = FIRST_WINDOW;
+        self.window = if self.shy { LEAST_QUEUE } else { FIRST_WINDOW };
         self.asks.clear();
         self.chunk_asks.clear();
+        let far = self.is_far();
         for lag in self.lag.values_mut() {
-            *lag = Lag { direct: lag.direct, ..Lag::new(lag.theirs.clone(), 0) };
+            let fresh = Lag::new(lag.theirs.clone(), 0);
+            // What left for far away may well arrive: what follows it goes first, the next time.
+            let next = if far { lag.next.max(fresh.next) } else { fresh.next };
+            *lag = Lag { direct: lag.direct, next, ..fresh };
         }
     }
 
     /// Milliseconds after which what was sent counts as lost.
     pub(crate) fn patience(&self, least: u64) -> u64 {
-        least.max(self.trip.saturating_mul(2).saturating_add(200))
+        let trip = self.trip.max(self.silence.saturating_mul(2));
+        least.max(trip.saturating_add(trip / 4).saturating_add(200))
+    }
+
+    /// Milliseconds that the answer to a request may take.
+    pub(crate) fn ask_wait(&self, least: u64) -> u64 {
+        self.patience(least).max(least.saturating_mul(3))
     }
 
     /// Milliseconds before try number `tries`.
@@ -219,30 +291,69 @@ impl Peer {
 
     /// Bytes that may still be sent before an ack is needed.
     pub(crate) fn room(&self) -> usize {
-        self.window.saturating_sub(self.in_flight)
+        if self.flight.len() >= limit::FLIGHTS {
+            return 0;
+        }
+        let window = if self.is_far() { limit::FAR_FLIGHT_BYTES } else { self.window };
+        window.saturating_sub(self.in_flight)
     }
 
-    /// Bytes to load at once: half a second of the link.
+    // Bytes a millisecond that the link carries, as far as is known; rather too few.
+    fn speed(&self) -> u64 {
+        match (self.rate, self.drain) {
+            (0, 0) => FIRST_RATE,
+            (0, known) | (known, 0) => known,
+            (rate, drain) => rate.min(drain),
+        }
+    }
+
+    /// Bytes to load at once: half a second of the link; little, where the link is known to break.
     pub(crate) fn batch(&self, most: usize) -> usize {
-        let half = usize::try_from(self.rate.saturating_mul(500)).unwrap_or(usize::MAX);
-        half.clamp(64 << 10, most).min(self.room().max(1))
+        let half = usize::try_from(self.speed().saturating_mul(500)).unwrap_or(usize::MAX);
+        let most = if self.shy { most.min(self.proven.max(SHY_BATCH)) } else { most };
+        half.max(LEAST_BATCH).min(most).min(self.room().max(1))
+    }
+
+    /// What the carrier says of its queue, after it was given so many bytes more.
+    pub(crate) fn note_queue(&mut self, now: u64, queued: usize, given: usize) {
+        let elapsed = now.saturating_sub(self.queued_at);
+        let left = self.queued.saturating_add(given).saturating_sub(queued) as u64;
+        // An empty queue may have been so for a while, except at the moment when that is told.
+        if elapsed > 0 && left > 0 && self.queued > 0 && (queued > 0 || given == 0) {
+            self.drain = smooth(self.drain, (left / elapsed).max(1));
+        }
+        self.queued = queued;
+        self.queued_at = now;
+    }
+
+    /// Bytes in the carrier's queue: what it said, less what has left since, it seems.
+    fn queue(&self, now: u64) -> u64 {
+        let left = now.saturating_sub(self.queued_at).saturating_mul(self.speed());
+        (self.queued as u64).saturating_sub(left)
     }
 
     /// Whether the carrier's queue holds more than a second of the link.
-    pub(crate) fn is_backed_up(&self, most: usize) -> bool {
-        let second = usize::try_from(self.rate.saturating_mul(1000)).unwrap_or(usize::MAX);
-        self.queued > second.clamp(LEAST_WINDOW, most)
+    pub(crate) fn is_backed_up(&self, now: u64, most: usize) -> bool {
+        let second = self.speed().saturating_mul(1000).clamp(LEAST_QUEUE as u64, most as u64);
+        self.queue(now) > second
+    }
+
+    /// When the carrier's queue should have room, if it has none.
+    pub(crate) fn room_at(&self, now: u64, most: usize) -> Option<u64> {
+        let waits = self.job.is_none() && self.is_backed_up(now, most);
+        waits.then(|| now.saturating_add((self.queue(now) / self.speed().max(1)).max(10)))
     }
 
     /// Milliseconds until the ack of what is sent now should be here.
-    pub(crate) fn ack_wait(&self, least: u64) -> u64 {
-        self.patience(least).saturating_add(2 * self.in_flight as u64 / self.rate.max(1))
+    pub(crate) fn ack_wait(&self, now: u64, least: u64) -> u64 {
+        let bytes = if self.is_far() { self.queue(now) } else { self.in_flight as u64 };
+        self.patience(least).saturating_add(2 * bytes / self.speed().max(1))
     }
 
     /// Notes that something was handed to the carrier.
     pub(crate) fn sent(&mut self, now: u64, load: Load, bytes: usize, least: u64) {
         self.in_flight = self.in_flight.saturating_add(bytes);
-        let deadline = now.saturating_add(self.patience(least)).saturating_add(self.ack_wait(least));
+        let deadline = now.saturating_add(self.patience(least)).saturating_add(self.ack_wait(now, least));
         self.flight.push_back(Flight { load, bytes, at: now, deadline });
     }
 
@@ -262,13 +373,19 @@ impl Peer {
         self.in_flight = self.in_flight.saturating_sub(freed);
         // What has arrived is not in the carrier's queue.
         self.queued = self.queued.min(self.in_flight);
+        self.proven = self.proven.saturating_add(freed);
         self.window = self.window.saturating_add(freed).min(widest.max(LEAST_WINDOW));
-        let smooth = |old: u64, new: u64| (old * 3 + new) / 4;
-        let trip = now.saturating_sub(at);
-        self.trip = if self.trip == 0 { trip } else { smooth(self.trip, trip) };
+        self.note_trip(now.saturating_sub(at));
         let took = now.saturating_sub(self.acked_at.max(at)).max(1);
-        self.rate = smooth(self.rate, freed as u64 / took).max(1);
+        let rate = (freed as u64 / took).max(1);
+        // What was sent after the last ack tells how long the way is, and only that the link is no slower.
+        self.rate = if self.acked_at >= at { smooth(self.rate, rate) } else { self.rate.max(rate) };
         self.acked_at = now;
+    }
+
+    /// Something was answered after so many milliseconds.
+    pub(crate) fn note_trip(&mut self, trip: u64) {
+        self.trip = smooth(self.trip, trip.max(1));
     }
 
     /// Counts as lost what should have been acknowledged long ago.
@@ -286,7 +403,6 @@ impl Peer {
             lost = true;
         }
         if lost {
-            self.queued = self.queued.min(self.in_flight);
             self.window = (self.window / 2).max(LEAST_WINDOW);
         }
     }
@@ -330,6 +446,10 @@ impl Peer {
         }
         due.then(|| why.unwrap_or(self.credit.last))
     }
+}
+
+fn smooth(old: u64, new: u64) -> u64 {
+    if old == 0 { new } else { (old.saturating_mul(3).saturating_add(new)) / 4 }
 }
 
 impl Credit {

@@ -30,6 +30,7 @@ impl Sync {
                 self.take_delta(now, id, delta.tag, delta.logs, frontier.pull, out);
             }
         }
+        self.answer_with_push(now, id);
         if !frontier.chunks.is_empty() {
             let acked: BTreeSet<_> = frontier.chunks.into_iter().collect();
             let widest = self.config.flight_bytes;
@@ -128,6 +129,15 @@ impl Sync {
             self.set_theirs(now, id, (tag, log), Tips::new(), pull);
         }
         self.take_delta(now, id, tag, logs, pull, out);
+        let wait = now + self.config.patience;
+        if pull
+            && self.comes_by_itself(id, tag)
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
+            for (_, lag) in peer.lag.iter_mut().filter(|(key, lag)| key.0 == tag && lag.ask_tries == 0) {
+                lag.ask_at = lag.ask_at.max(wait);
+            }
+        }
     }
 
     fn take_delta(
@@ -168,7 +178,7 @@ impl Sync {
 
     // The peer told of a log that we have as well, and may not know it: otherwise it goes on offering.
     fn acknowledge_offer(&mut self, now: u64, id: PeerId, key: &LogKey) {
-        let after = self.config.gossip_ack_after;
+        let after = self.config.offer_ack_after;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if peer.untold.contains(key) && !peer.lag.contains_key(key) {
             peer.ack_at = Some(peer.ack_at.unwrap_or(now + after));
@@ -194,7 +204,7 @@ impl Sync {
             return;
         }
         peer.synced.remove(&key.0);
-        let (wait, peer_wait) = (peer.patience(patience), peer.ack_wait(patience));
+        let (wait, peer_wait) = (peer.patience(patience), peer.ack_wait(now, patience));
         let offered = peer.offered.get(&key.0).copied().filter(|at| now < at + wait);
         let ask_at = if pull { now } else { now + patience };
         let Some(lag) = peer.lag.get_mut(&key) else {
