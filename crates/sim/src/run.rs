@@ -8,12 +8,12 @@ use std::rc::Rc;
 use sync::{Envelope, Input, Output};
 
 /// Something that will happen.
-#[allow(clippy::large_enum_variant)]
 pub(crate) enum Event {
     Arrive { from: usize, to: usize, session: u64, left: u64, bytes: Vec<u8> },
     Gossip { from: usize, to: usize, tag: SpaceTag, bytes: Rc<[u8]> },
     Wake { node: usize },
-    Durable { node: usize, life: u64, entry: Entry },
+    // In a box: the heap moves events about.
+    Durable { node: usize, life: u64, entry: Box<Entry> },
     Drained { node: usize, to: usize, session: u64 },
     Break { a: usize, b: usize, session: u64 },
     Link { a: usize, b: usize, link: Option<Link> },
@@ -97,7 +97,7 @@ impl World {
                     self.step(node, Input::Tick);
                 }
             }
-            Event::Durable { node, life, entry } => self.becomes_durable(node, life, entry),
+            Event::Durable { node, life, entry } => self.becomes_durable(node, life, *entry),
             Event::Drained { node, to, session } => {
                 if self.nodes[node].up && self.links[node].get(&to).is_some_and(|w| w.session == session) {
                     let (peer, queued) = (self.nodes[to].id, self.queued(node, to));
@@ -305,7 +305,7 @@ impl World {
         }
         node.volatile.insert(hash, entry.clone());
         let (life, at) = (node.life, self.now + self.store_delay);
-        self.schedule(at, Event::Durable { node: i, life, entry });
+        self.schedule(at, Event::Durable { node: i, life, entry: Box::new(entry) });
         None
     }
 

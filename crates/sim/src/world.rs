@@ -196,7 +196,7 @@ impl World {
         node.volatile.insert(entry.hash(), entry.clone());
         let life = node.life;
         let at = self.now + self.store_delay;
-        self.schedule(at, Event::Durable { node: i, life, entry: entry.clone() });
+        self.schedule(at, Event::Durable { node: i, life, entry: Box::new(entry.clone()) });
         entry
     }
 

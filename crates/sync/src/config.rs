@@ -23,9 +23,9 @@ pub struct Config {
     pub patience: u64,
     /// Bytes under way to one peer at most.
     pub flight_bytes: usize,
-    /// A difference of at most so many bytes is pushed at once, a larger one offered.
+    /// A difference of at most so many bytes is pushed at once, a larger one offered; and
     pub eager_bytes: usize,
-    /// So is one of at most so many entries, if they are not large.
+    /// of at most so many entries: so many are waited for before they are asked for.
     pub eager_entries: u64,
     /// Chunks asked of one peer at a time.
     pub chunk_asks: usize,
@@ -43,7 +43,7 @@ impl Default for Config {
             ack_bytes: 256 << 10,
             patience: 2_000,
             flight_bytes: limit::FLIGHT_BYTES,
-            eager_bytes: 64 << 10,
+            eager_bytes: 1 << 20,
             eager_entries: 64,
             chunk_asks: 8,
         }

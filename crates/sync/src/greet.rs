@@ -83,7 +83,7 @@ impl Sync {
         if peer.connected {
             return;
         }
-        peer.connect(now);
+        peer.connect(now, self.config.patience);
         peer.pump_at = Some(now + self.config.patience);
         self.reshare(now, id, out);
         if self.peers.get(&id).is_some_and(|peer| peer.announced.is_some() && peer.hello_sent.is_none()) {
@@ -96,7 +96,7 @@ impl Sync {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let asks: Vec<_> = peer.asks.keys().copied().collect();
         let chunks: Vec<_> = peer.chunk_asks.keys().copied().collect();
-        peer.disconnect();
+        peer.disconnect(now);
         self.held.drop_peer(id);
         for key in asks {
             self.asking.remove(&key);
@@ -277,7 +277,8 @@ impl Sync {
     fn set_past(&mut self, now: u64, id: PeerId, key: crate::frontier::LogKey, theirs: Tips) {
         let fresh_until = self.new_lag(now, &key, Tips::new()).due;
         let lag = self.peers.get_mut(&id).and_then(|peer| peer.lag.get_mut(&key));
-        match lag.filter(|lag| lag.theirs == theirs) {
+        let settled = |lag: &&mut Lag| lag.theirs == theirs && lag.confirmed && lag.doubt.is_none();
+        match lag.filter(settled) {
             None => self.set_theirs(now, id, key, theirs, false),
             // What is under way is no news to a peer that spoke before it came.
             Some(lag) if lag.tries == 0 && lag.offered.is_none() && !lag.is_under_way() => {
@@ -305,12 +306,23 @@ impl Sync {
         if everything {
             self.announce(now, id, out);
         }
-        if self.tell(now, id, &unknown, out) {
+        let told = self.tell(now, id, &unknown, out);
+        self.stop_waiting(now, id);
+        if told {
             return;
         }
         let recent = |p: &Peer| p.hello_sent.is_some_and(|at| now.saturating_sub(at) < HELLO_BACK);
         if !self.peers.get(&id).is_some_and(recent) {
             self.send_hello(now, id, out);
+        }
+    }
+
+    // The peer has spoken. What it lacked when it was last heard goes with the answer, and not a trip later.
+    fn stop_waiting(&mut self, now: u64, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        for lag in peer.lag.values_mut().filter(|lag| !lag.confirmed && lag.direct && lag.offered.is_none()) {
+            lag.confirmed = true;
+            lag.due = lag.due.min(now);
         }
     }
 

@@ -237,10 +237,14 @@ impl Sync {
                     if has {
                         peer.mismatches = 0;
                         advance(&mut lag.theirs, tip, prev);
-                    } else if local {
-                        lag.direct = true;
-                        lag.due =
-                            if lag.tries == 0 && lag.offered.is_none() { lag.due.min(due) } else { lag.due };
+                    } else {
+                        // What is new need not wait for the acks of what went before.
+                        let all_sent =
+                            lag.is_under_way() && before.last().is_none_or(|(top, _)| lag.next > *top);
+                        lag.direct |= local;
+                        if lag.offered.is_none() && lag.confirmed && (all_sent || (local && lag.tries == 0)) {
+                            lag.due = lag.due.min(due);
+                        }
                     }
                     if lag.theirs == mine {
                         peer.lag.remove(&key);

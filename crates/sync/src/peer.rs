@@ -1,5 +1,7 @@
 //! What is known of one peer, and what is under way to it and from it.
 
+mod flow;
+
 use crate::envelope::{LogRange, Tips};
 use crate::frontier::LogKey;
 use crate::io::Offence;
@@ -7,19 +9,12 @@ use base::{ChunkId, Hash, LogId, SpaceTag, limit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Bytes under way before the first ack.
-pub(crate) const FIRST_WINDOW: usize = 1 << 20;
-/// Bytes a millisecond that a link is taken to carry before anything is known of it.
-const FIRST_RATE: u64 = 256;
+const FIRST_WINDOW: usize = 1 << 20;
 /// Bytes under way that are allowed however badly it goes.
 const LEAST_WINDOW: usize = 256 << 10;
 /// Bytes that may wait in the carrier's queue however slow the link is; and under way on a link that broke
 /// the last time, before the first ack.
 const LEAST_QUEUE: usize = 64 << 10;
-/// Bytes loaded at once at least, as long as links do not break.
-const LEAST_BATCH: usize = 64 << 10;
-/// Bytes loaded at once on a link that broke in the middle of something the last time: what is cut off
-/// is sent again whole.
-const SHY_BATCH: usize = 4 << 10;
 /// Milliseconds of silence after a link came up from which the peer is taken to be far: what is under
 /// way to it is bounded by the carrier's queue rather than by acks, which take too long.
 const FAR: u64 = 3_000;
@@ -37,6 +32,12 @@ pub(crate) struct Lag {
     pub(crate) next: u64,
     /// When something may be sent (again).
     pub(crate) due: u64,
+    /// When what was sent counts as lost.
+    pub(crate) retry_at: u64,
+    /// Whether the peer has spoken since the link came up; before it has, what it lacks is a guess.
+    pub(crate) confirmed: bool,
+    /// Places below this were sent on an earlier connection, far away, and may have arrived since.
+    pub(crate) doubt: Option<u64>,
     pub(crate) tries: u32,
     /// Push without announcing first: it is our own, or the peer itself said that it lacks it.
     pub(crate) direct: bool,
@@ -57,7 +58,20 @@ impl Lag {
 
     pub(crate) fn new(theirs: Tips, due: u64) -> Lag {
         let next = theirs.last().map_or(0, |(seq, _)| seq.saturating_add(1));
-        Lag { theirs, next, due, tries: 0, direct: false, own: false, offered: None, ask_at: 0, ask_tries: 0 }
+        Lag {
+            theirs,
+            next,
+            due,
+            retry_at: u64::MAX,
+            confirmed: true,
+            doubt: None,
+            tries: 0,
+            direct: false,
+            own: false,
+            offered: None,
+            ask_at: 0,
+            ask_tries: 0,
+        }
     }
 }
 
@@ -143,6 +157,8 @@ pub(crate) struct Peer {
     drain: u64,
     /// When `queued` was told.
     queued_at: u64,
+    /// Nothing had left the queue when it was told last: it is not taken to drain by itself.
+    stuck: bool,
     acked_at: u64,
     /// Bytes acknowledged on this connection.
     proven: usize,
@@ -192,6 +208,7 @@ impl Peer {
             rate: 0,
             drain: 0,
             queued_at: 0,
+            stuck: false,
             acked_at: 0,
             proven: 0,
             shy: false,
@@ -204,8 +221,18 @@ impl Peer {
         }
     }
 
-    /// A link is up.
-    pub(crate) fn connect(&mut self, now: u64) {
+    /// A link is up. A peer that is near will say at once where it stands; far away nothing waits for that.
+    pub(crate) fn connect(&mut self, now: u64, least: u64) {
+        let (far, wait) = (self.is_far(), now.saturating_add(self.patience(least)));
+        for lag in self.lag.values_mut() {
+            if far {
+                lag.due = now;
+                lag.retry_at = if lag.doubt.is_some() { wait } else { u64::MAX };
+            } else {
+                lag.due = wait;
+                lag.confirmed = false;
+            }
+        }
         self.connected = true;
         self.turn = now;
         self.unheard_since = Some(now);
@@ -232,7 +259,8 @@ impl Peer {
     }
 
     /// Everything that belonged to a connection is gone with it.
-    pub(crate) fn disconnect(&mut self) {
+    pub(crate) fn disconnect(&mut self, now: u64) {
+        let unsent = self.unsent(now);
         self.connected = false;
         self.shy = self.in_flight > 0 && !self.is_far();
         self.proven = 0;
@@ -246,6 +274,7 @@ impl Peer {
         self.pump_at = None;
         self.job = None;
         self.queued = 0;
+        self.stuck = false;
         self.serve.clear();
         self.serve_chunks.clear();
         self.flight.clear();
@@ -254,11 +283,13 @@ impl Peer {
         self.asks.clear();
         self.chunk_asks.clear();
         let far = self.is_far();
-        for lag in self.lag.values_mut() {
+        for (key, lag) in &mut self.lag {
             let fresh = Lag::new(lag.theirs.clone(), 0);
             // What left for far away may well arrive: what follows it goes first, the next time.
-            let next = if far { lag.next.max(fresh.next) } else { fresh.next };
-            *lag = Lag { direct: lag.direct, next, ..fresh };
+            let left = unsent.get(key).map_or(lag.next, |first| lag.next.min(*first));
+            let next = if far { left.max(fresh.next) } else { fresh.next };
+            let doubt = (next > fresh.next).then_some(next);
+            *lag = Lag { direct: lag.direct, next, doubt, ..fresh };
         }
     }
 
@@ -275,7 +306,11 @@ impl Peer {
 
     /// Milliseconds before try number `tries`.
     pub(crate) fn backoff(&self, least: u64, tries: u32) -> u64 {
-        let wait = self.patience(least);
+        Peer::backed_off(self.patience(least), tries)
+    }
+
+    /// A wait that doubles with every try, up to a bound; one that is longer anyway stays as it is.
+    pub(crate) fn backed_off(wait: u64, tries: u32) -> u64 {
         wait.saturating_mul(1 << tries.min(12)).min(LONGEST_WAIT.max(wait))
     }
 
@@ -287,130 +322,6 @@ impl Peer {
 
     pub(crate) fn drop_lags_of(&mut self, tag: SpaceTag) {
         self.lag.retain(|key, _| key.0 != tag);
-    }
-
-    /// Bytes that may still be sent before an ack is needed.
-    pub(crate) fn room(&self) -> usize {
-        if self.flight.len() >= limit::FLIGHTS {
-            return 0;
-        }
-        let window = if self.is_far() { limit::FAR_FLIGHT_BYTES } else { self.window };
-        window.saturating_sub(self.in_flight)
-    }
-
-    // Bytes a millisecond that the link carries, as far as is known; rather too few.
-    fn speed(&self) -> u64 {
-        match (self.rate, self.drain) {
-            (0, 0) => FIRST_RATE,
-            (0, known) | (known, 0) => known,
-            (rate, drain) => rate.min(drain),
-        }
-    }
-
-    /// Bytes to load at once: half a second of the link; little, where the link is known to break.
-    pub(crate) fn batch(&self, most: usize) -> usize {
-        let half = usize::try_from(self.speed().saturating_mul(500)).unwrap_or(usize::MAX);
-        let most = if self.shy { most.min(self.proven.max(SHY_BATCH)) } else { most };
-        half.max(LEAST_BATCH).min(most).min(self.room().max(1))
-    }
-
-    /// What the carrier says of its queue, after it was given so many bytes more.
-    pub(crate) fn note_queue(&mut self, now: u64, queued: usize, given: usize) {
-        let elapsed = now.saturating_sub(self.queued_at);
-        let left = self.queued.saturating_add(given).saturating_sub(queued) as u64;
-        // An empty queue may have been so for a while, except at the moment when that is told.
-        if elapsed > 0 && left > 0 && self.queued > 0 && (queued > 0 || given == 0) {
-            self.drain = smooth(self.drain, (left / elapsed).max(1));
-        }
-        self.queued = queued;
-        self.queued_at = now;
-    }
-
-    /// Bytes in the carrier's queue: what it said, less what has left since, it seems.
-    fn queue(&self, now: u64) -> u64 {
-        let left = now.saturating_sub(self.queued_at).saturating_mul(self.speed());
-        (self.queued as u64).saturating_sub(left)
-    }
-
-    /// Whether the carrier's queue holds more than a second of the link.
-    pub(crate) fn is_backed_up(&self, now: u64, most: usize) -> bool {
-        let second = self.speed().saturating_mul(1000).clamp(LEAST_QUEUE as u64, most as u64);
-        self.queue(now) > second
-    }
-
-    /// When the carrier's queue should have room, if it has none.
-    pub(crate) fn room_at(&self, now: u64, most: usize) -> Option<u64> {
-        let waits = self.job.is_none() && self.is_backed_up(now, most);
-        waits.then(|| now.saturating_add((self.queue(now) / self.speed().max(1)).max(10)))
-    }
-
-    /// Milliseconds until the ack of what is sent now should be here.
-    pub(crate) fn ack_wait(&self, now: u64, least: u64) -> u64 {
-        let bytes = if self.is_far() { self.queue(now) } else { self.in_flight as u64 };
-        self.patience(least).saturating_add(2 * bytes / self.speed().max(1))
-    }
-
-    /// Notes that something was handed to the carrier.
-    pub(crate) fn sent(&mut self, now: u64, load: Load, bytes: usize, least: u64) {
-        self.in_flight = self.in_flight.saturating_add(bytes);
-        let deadline = now.saturating_add(self.patience(least)).saturating_add(self.ack_wait(now, least));
-        self.flight.push_back(Flight { load, bytes, at: now, deadline });
-    }
-
-    /// Takes what `arrived` says has arrived out of what is under way, and widens the window.
-    pub(crate) fn acked(&mut self, now: u64, widest: usize, arrived: impl Fn(&Load) -> bool) {
-        let mut freed = 0;
-        let mut at = None;
-        self.flight.retain(|flight| {
-            let done = arrived(&flight.load);
-            if done {
-                freed += flight.bytes;
-                at = Some(flight.at);
-            }
-            !done
-        });
-        let Some(at) = at else { return };
-        self.in_flight = self.in_flight.saturating_sub(freed);
-        // What has arrived is not in the carrier's queue.
-        self.queued = self.queued.min(self.in_flight);
-        self.proven = self.proven.saturating_add(freed);
-        self.window = self.window.saturating_add(freed).min(widest.max(LEAST_WINDOW));
-        self.note_trip(now.saturating_sub(at));
-        let took = now.saturating_sub(self.acked_at.max(at)).max(1);
-        let rate = (freed as u64 / took).max(1);
-        // What was sent after the last ack tells how long the way is, and only that the link is no slower.
-        self.rate = if self.acked_at >= at { smooth(self.rate, rate) } else { self.rate.max(rate) };
-        self.acked_at = now;
-    }
-
-    /// Something was answered after so many milliseconds.
-    pub(crate) fn note_trip(&mut self, trip: u64) {
-        self.trip = smooth(self.trip, trip.max(1));
-    }
-
-    /// Counts as lost what should have been acknowledged long ago.
-    pub(crate) fn expire(&mut self, now: u64, least: u64) {
-        // As long as acks come, the rest is still in the queue.
-        if now < self.acked_at.saturating_add(2 * self.patience(least)) {
-            return;
-        }
-        let mut lost = false;
-        while let Some(first) = self.flight.front()
-            && first.deadline <= now
-        {
-            self.in_flight = self.in_flight.saturating_sub(first.bytes);
-            self.flight.pop_front();
-            lost = true;
-        }
-        if lost {
-            self.window = (self.window / 2).max(LEAST_WINDOW);
-        }
-    }
-
-    /// When to look whether something is lost.
-    pub(crate) fn expires_at(&self, least: u64) -> Option<u64> {
-        let acked = self.acked_at.saturating_add(2 * self.patience(least));
-        self.flight.front().map(|first| first.deadline.max(acked))
     }
 
     /// Charges for something; whether it is within the peer's bounds.
@@ -446,10 +357,6 @@ impl Peer {
         }
         due.then(|| why.unwrap_or(self.credit.last))
     }
-}
-
-fn smooth(old: u64, new: u64) -> u64 {
-    if old == 0 { new } else { (old.saturating_mul(3).saturating_add(new)) / 4 }
 }
 
 impl Credit {

@@ -110,7 +110,8 @@ impl Sync {
             && peer.asks.remove(key).is_some()
         {
             let tries = peer.lag.get(key).map_or(0, |lag| lag.ask_tries + 1);
-            let wait = peer.backoff(patience, tries);
+            // Far away it was waited for long enough.
+            let wait = if peer.is_far() { patience } else { peer.backoff(patience, tries) };
             if let Some(lag) = peer.lag.get_mut(key) {
                 lag.ask_tries = tries;
                 lag.ask_at = now + wait;

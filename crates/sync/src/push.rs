@@ -5,7 +5,7 @@ use crate::envelope::{Envelope, LogRange, Want};
 use crate::frontier::LogKey;
 use crate::io::{Offence, Output, PeerId};
 use crate::machine::Sync;
-use crate::peer::{FIRST_WINDOW, Load, Peer, SERVE_QUEUE};
+use crate::peer::{Load, Peer, SERVE_QUEUE};
 use base::{Hash, SpaceTag};
 
 /// Bytes loaded for one output.
@@ -79,13 +79,23 @@ impl Sync {
     }
 
     fn is_small(&self, weight: Weight) -> bool {
-        let (bytes, entries) = (self.config.eager_bytes, self.config.eager_entries);
-        weight.bytes <= bytes || (weight.entries <= entries && weight.bytes <= FIRST_WINDOW)
+        weight.bytes <= self.config.eager_bytes && weight.entries <= self.config.eager_entries
     }
 
-    /// The peer told where it stands, whole, and was told to ask for what it lacks. If that is little it is pushed
-    /// at once: asking would cost one trip more.
-    pub(crate) fn answer_with_push(&mut self, now: u64, id: PeerId) {
+    /// Whether what is lacking here of a space is so little that a peer that heard of it pushes it.
+    pub(crate) fn comes_by_itself(&self, id: PeerId, tag: SpaceTag) -> bool {
+        let Some(peer) = self.peers.get(&id) else { return false };
+        let empty = crate::frontier::Log::default();
+        let lacking = peer.lags_of(tag).filter_map(|(key, lag)| {
+            self.spaces.log(key).unwrap_or(&empty).behind(&lag.theirs).map(|(from, to)| to - from)
+        });
+        let entries = lacking.fold(0u64, |sum, span| sum.saturating_add(span).saturating_add(1));
+        entries <= self.config.eager_entries
+    }
+
+    /// The peer told where it stands, and waits for what it lacks if that is little: it goes at once, as asking
+    /// would cost one trip more. If it is little and large it is offered; much is asked for.
+    pub(crate) fn answer_with_push(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get(&id) else { return };
         let mut sum = Weight::default();
         let mut keys = Vec::new();
@@ -95,7 +105,14 @@ impl Sync {
             sum.add(from, to, log.weight(from, to));
             keys.push(*key);
         }
+        if keys.is_empty() || sum.entries > self.config.eager_entries {
+            return;
+        }
         if !self.is_small(sum) {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.untold.extend(keys);
+            }
+            self.flush(now, id, true, out);
             return;
         }
         for key in keys {
@@ -105,17 +122,6 @@ impl Sync {
                 lag.due = due;
             }
         }
-    }
-
-    /// Whether what is lacking here of a space is so little that a peer that heard so pushes it.
-    pub(crate) fn comes_by_itself(&self, id: PeerId, tag: SpaceTag) -> bool {
-        let Some(peer) = self.peers.get(&id) else { return false };
-        let empty = crate::frontier::Log::default();
-        let lacking = peer.lags_of(tag).filter_map(|(key, lag)| {
-            self.spaces.log(key).unwrap_or(&empty).behind(&lag.theirs).map(|(from, to)| to - from)
-        });
-        let entries = lacking.fold(0u64, |sum, span| sum.saturating_add(span).saturating_add(1));
-        entries <= self.config.eager_entries
     }
 
     // Decides about every log that the peer lacks: offer it, send it (again), or wait. When to
@@ -149,11 +155,16 @@ impl Sync {
                     lag.offered = None;
                     lag.due = quiet;
                 }
-                _ if lag.next > to => {
-                    // All of it was sent, and no ack came.
+                _ if (lag.retry_at <= now && (lag.next > to || lag.is_under_way()))
+                    || (lag.next > to && lag.retry_at == u64::MAX) =>
+                {
+                    // It was sent, and no ack came.
                     lag.tries += 1;
                     lag.next = from;
+                    lag.retry_at = u64::MAX;
+                    lag.doubt = None;
                 }
+                _ if lag.next > to => lag.due = lag.retry_at,
                 _ => {}
             }
         }
@@ -247,7 +258,9 @@ impl Sync {
                 if bytes == 0 {
                     lag.due = now + NOTHING_THERE;
                 } else if done {
-                    lag.due = now.saturating_add(wait.saturating_mul(1 << lag.tries.min(8)));
+                    let retry = now.saturating_add(Peer::backed_off(wait, lag.tries));
+                    lag.retry_at = if lag.retry_at > now { lag.retry_at.min(retry) } else { retry };
+                    lag.due = lag.retry_at;
                 }
             }
         }

@@ -70,15 +70,17 @@ fn idle_costs_one_hello_a_neighbour_and_period() {
 }
 
 #[test]
-fn one_edit_between_two_is_gossip_and_one_ack() {
+fn one_edit_between_two_is_gossip_and_the_hellos_acknowledge_it() {
     let mut world = room_of(2, 3, Link::LAN);
     world.edit(0, TAG, 200);
     world.run_for(4_000);
     report("one edit", &world, 0);
     assert!(world.equal(&[0, 1], TAG) && world.count(1) == 1);
-    assert_eq!(world.counts.envelopes.get("frontier"), Some(&1));
-    assert_eq!(world.counts.envelopes.get("entries"), None);
-    assert!(world.counts.total_bytes() < 1_000);
+    world.run_for(2 * world.config.hello_period);
+    assert_eq!(world.counts.total(), world.counts.envelopes["hello"], "{:?}", world.counts);
+    let view = world.nodes[0].sync.peer(&world.nodes[1].id).unwrap();
+    assert!(view.synced && view.behind_them == 0, "{view:?}");
+    assert!(world.counts.total_bytes() < 1_500);
 }
 
 #[test]
