@@ -57,7 +57,8 @@ pub(crate) fn lateness(world: &World, plans: &[Plan]) -> Lateness {
             found.arrivals += 1;
             found.most = found.most.max(wait);
             sum += wait;
-            found.late += u64::from(a_contact_passed(plans, *node, could, *came));
+            let hop = last_hop(plans, at, *node, *came);
+            found.late += u64::from(hop.is_some_and(|could| a_contact_passed(plans, *node, could, *came)));
         }
     }
     found.mean = sum / found.arrivals.max(1);
@@ -67,6 +68,22 @@ pub(crate) fn lateness(world: &World, plans: &[Plan]) -> Lateness {
 /// Entries that have come everywhere they should.
 pub(crate) fn everywhere(arrivals: &BTreeMap<Hash, BTreeMap<usize, u64>>, members: &BTreeSet<usize>) -> bool {
     arrivals.values().all(|at| members.iter().all(|i| at.contains_key(i)))
+}
+
+// When something could first have come to a node from one of those who had it before.
+fn last_hop(plans: &[Plan], at: &BTreeMap<usize, u64>, node: usize, came: u64) -> Option<u64> {
+    let mine = plans.iter().filter(|plan| plan.a == node || plan.b == node);
+    mine.filter_map(|plan| {
+        let had = *at.get(&(plan.a + plan.b - node)).filter(|had| **had < came)?;
+        Some(leaves(plan, had)? + plan.link.latency)
+    })
+    .min()
+}
+
+// When something that is there now can leave over a link.
+fn leaves(plan: &Plan, now: u64) -> Option<u64> {
+    let Some(windows) = &plan.windows else { return Some(now) };
+    windows.iter().find(|(_, until)| *until > now).map(|(from, _)| now.max(*from))
 }
 
 // Whether a contact of this node began after something could have come, and was over before it did.
@@ -88,15 +105,8 @@ fn first_chances(n: usize, plans: &[Plan], from: usize, at: u64) -> Vec<u64> {
         }
         for plan in plans.iter().filter(|plan| plan.a == i || plan.b == i) {
             let j = plan.a + plan.b - i;
-            let leaves = match &plan.windows {
-                None => Some(now),
-                Some(windows) => {
-                    windows.iter().find(|(_, until)| *until > now).map(|(from, _)| now.max(*from))
-                }
-            };
-            let Some(arrives) = leaves.map(|at| at + plan.link.latency).filter(|at| *at < best[j]) else {
-                continue;
-            };
+            let arrives = leaves(plan, now).map(|at| at + plan.link.latency).filter(|at| *at < best[j]);
+            let Some(arrives) = arrives else { continue };
             best[j] = arrives;
             heap.push(Reverse((arrives, j)));
         }

@@ -285,6 +285,7 @@ impl Sync {
                 None => absent.0.push(range),
                 Some(top) => {
                     range.to = range.to.min(top);
+                    let Some(range) = peer.not_crossing(now, range) else { continue };
                     if let Some(lag) = peer.lag.get_mut(&(range.tag, range.log)) {
                         lag.due = lag.due.max(quiet);
                     }

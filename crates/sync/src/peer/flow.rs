@@ -1,6 +1,7 @@
 //! How much may be under way to a peer, how fast its link is, and when something is lost.
 
 use super::{Flight, LEAST_QUEUE, LEAST_WINDOW, Load, Peer};
+use crate::envelope::LogRange;
 use crate::frontier::LogKey;
 use base::limit;
 use std::collections::BTreeMap;
@@ -145,6 +146,28 @@ impl Peer {
     pub(crate) fn expires_at(&self, least: u64) -> Option<u64> {
         let acked = self.acked_at.saturating_add(2 * self.patience(least));
         self.flight.front().map(|first| first.deadline.max(acked))
+    }
+
+    /// What of a request of somebody far is not under way to them already: it was made before the peer can have
+    /// seen what was sent within the last round trip.
+    pub(crate) fn not_crossing(&self, now: u64, range: LogRange) -> Option<LogRange> {
+        if !self.is_far() {
+            return Some(range);
+        }
+        let since = now.saturating_sub(self.silence.saturating_mul(2));
+        let mut end = range.to;
+        for flight in self.flight.iter().rev().take_while(|flight| flight.at > since) {
+            if let Load::Range { range: sent, .. } = flight.load
+                && (sent.tag, sent.log) == (range.tag, range.log)
+                && sent.to >= end
+            {
+                if sent.from <= range.from {
+                    return None;
+                }
+                end = end.min(sent.from - 1);
+            }
+        }
+        Some(LogRange { to: end, ..range })
     }
 
     // The first place of each log that was handed to the carrier and, it seems, still waits there.
