@@ -4,13 +4,14 @@ CARGO ?= cargo
 MOUNT ?=
 THREADS ?= 2
 
-.PHONY: help run build test check fmt clippy deny advisories unit system fuzz demo bench torture posix clean-mounts
+.PHONY: help run build test check fmt clippy deny advisories unit system fuzz demo bench sim torture posix clean-mounts
 
 help:
 	@echo "make run         build, start the node, mount on ~/Chorus (MOUNT=DIR: elsewhere)"
 	@echo "make test        everything CI runs"
 	@echo "make demo        two nodes on this machine, edits apart, the merged file"
 	@echo "make bench       measure, beside bindfs, sshfs and the disk below"
+	@echo "make sim         play the scenarios of sync and compare their figures (RECORD=1 records, SCENARIO=FILE: one)"
 	@echo "make torture     kill -9 (ROUNDS=50), a node that is halted, a repository of FILES=4000; long"
 	@echo "make fuzz        the fuzz targets for SECONDS=60 (TARGET=name: one; KEEP=1: keep what is learnt)"
 	@echo "make posix       file system test suites on a mount, long (FSX=100000 operations)"
@@ -73,6 +74,12 @@ bench:
 	@.ci/prepare bench
 	$(CARGO) build --release --locked -p chorus-cli -p chorus-tests --bins
 	target/release/bench
+
+# A made-up world: a minute of it takes less than a second. Same seed, same figures, on any machine.
+RECORD ?=
+SCENARIO ?=
+sim:
+	$(CARGO) run --quiet --locked -p chorus-sim --bin sim -- $(if $(RECORD),--record) $(SCENARIO)
 
 ROUNDS ?= 50
 FILES ?= 4000

@@ -81,6 +81,10 @@ pub const CELLS_AT_ONCE: usize = 4096;
 pub const COMPARED: usize = 1 << 20;
 /// Bytes under way to one peer before its acks are waited for.
 pub const FLIGHT_BYTES: usize = 16 << 20;
+/// Bytes under way to a peer whose acks take minutes: what a contact carries before the first of them.
+pub const FAR_FLIGHT_BYTES: usize = 1 << 30;
+/// Loads under way to one peer, however small each is.
+pub const FLIGHTS: usize = 16_384;
 /// Entries held that came ahead of their predecessors, per peer.
 pub const HELD_ENTRIES: usize = 1024;
 /// Bytes of such entries, per peer.

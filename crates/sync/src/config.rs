@@ -9,22 +9,24 @@ pub struct Config {
     pub hello_period: u64,
     /// A HELLO comes up to this much earlier or later.
     pub jitter: u64,
-    /// How long gossip has to bring an ack before a fresh entry is pushed on the link.
+    /// How long gossip has to bring a fresh entry before a peer that is seen to lack it is pushed it on the link.
     pub push_after: u64,
     /// How long entries that came from one peer are gathered before they are offered to another.
     pub forward_after: u64,
     /// How long acks of entries that came on the link are gathered.
     pub ack_after: u64,
-    /// How long acks of entries that came by gossip are gathered.
-    pub gossip_ack_after: u64,
+    /// How long it is waited before an offer of what is here already is answered.
+    pub offer_ack_after: u64,
     /// Bytes received on a link after which the ack goes at once.
     pub ack_bytes: usize,
     /// How long an answer takes at least before something counts as lost; adapts upwards.
     pub patience: u64,
     /// Bytes under way to one peer at most.
     pub flight_bytes: usize,
-    /// A difference of at most so many bytes is pushed at once, a larger one offered.
+    /// A difference of at most so many bytes is pushed at once, a larger one offered; and
     pub eager_bytes: usize,
+    /// of at most so many entries: so many are waited for before they are asked for.
+    pub eager_entries: u64,
     /// Chunks asked of one peer at a time.
     pub chunk_asks: usize,
 }
@@ -37,11 +39,12 @@ impl Default for Config {
             push_after: 1_500,
             forward_after: 500,
             ack_after: 50,
-            gossip_ack_after: 200,
+            offer_ack_after: 200,
             ack_bytes: 256 << 10,
             patience: 2_000,
             flight_bytes: limit::FLIGHT_BYTES,
-            eager_bytes: 64 << 10,
+            eager_bytes: 1 << 20,
+            eager_entries: 64,
             chunk_asks: 8,
         }
     }

@@ -114,8 +114,8 @@ impl Log {
                 None => return Some((0, tip.0)),
                 Some(top) if tip.0 > top => return Some((top.saturating_add(1), tip.0)),
                 // A tip here is an ancestor of none that is known here; so of none of theirs
-                // either, unless they are ahead.
-                Some(_) if theirs.iter().all(|t| t.0 < tip.0 || self.knows(t)) => {
+                // either, unless they are ahead, or what they have is on its way into the store.
+                Some(_) if theirs.iter().all(|t| t.0 < tip.0 || self.recent.contains_key(t)) => {
                     return Some((tip.0, tip.0));
                 }
                 Some(_) => {}

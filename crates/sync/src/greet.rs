@@ -75,13 +75,15 @@ impl Sync {
     }
 
     pub(crate) fn on_connected(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
-        let phase = self.random_below(self.config.hello_period);
+        if self.hello_at.is_none() {
+            self.hello_at =
+                Some(now + self.config.hello_period / 2 + self.random_below(self.config.hello_period));
+        }
         let peer = self.peers.entry(id).or_insert_with(|| Peer::new(now));
         if peer.connected {
             return;
         }
-        peer.connected = true;
-        peer.hello_at = now + self.config.hello_period / 2 + phase;
+        peer.connect(now, self.config.patience);
         peer.pump_at = Some(now + self.config.patience);
         self.reshare(now, id, out);
         if self.peers.get(&id).is_some_and(|peer| peer.announced.is_some() && peer.hello_sent.is_none()) {
@@ -94,7 +96,7 @@ impl Sync {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let asks: Vec<_> = peer.asks.keys().copied().collect();
         let chunks: Vec<_> = peer.chunk_asks.keys().copied().collect();
-        peer.disconnect();
+        peer.disconnect(now);
         self.held.drop_peer(id);
         for key in asks {
             self.asking.remove(&key);
@@ -178,11 +180,19 @@ impl Sync {
         }
     }
 
-    pub(crate) fn hello_round(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
-        let jitter = self.config.jitter.min(self.config.hello_period / 2);
-        let next = now + self.config.hello_period - jitter + self.random_below(2 * jitter + 1);
+    /// Greets the next neighbour in turn, so that each hears a hello a period and they are spread over it.
+    pub(crate) fn hello_round(&mut self, now: u64, out: &mut Vec<Output>) {
+        let (period, jitter) =
+            (self.config.hello_period, self.config.jitter.min(self.config.hello_period / 2));
+        let wait = period - jitter + self.random_below(2 * jitter + 1);
+        let connected = || self.peers.iter().filter(|(_, peer)| peer.connected);
+        let Some(id) = connected().min_by_key(|(_, peer)| peer.turn).map(|(id, _)| *id) else {
+            self.hello_at = None;
+            return;
+        };
+        self.hello_at = Some(now + (wait / connected().count() as u64).max(1));
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        peer.hello_at = next;
+        peer.turn = now;
         if peer.announced.is_none() {
             self.announce(now, id, out);
         } else {
@@ -265,15 +275,17 @@ impl Sync {
         self.check_synced(id, None, out);
     }
 
-    // The peer lacks what came to this log of late. What gossip may still bring is left to it.
+    // The peer lacks what came to this log of late. What gossip may still bring is left to it for a moment.
     fn set_past(&mut self, now: u64, id: PeerId, key: crate::frontier::LogKey, theirs: Tips) {
         let fresh_until = self.new_lag(now, &key, Tips::new()).due;
         let lag = self.peers.get_mut(&id).and_then(|peer| peer.lag.get_mut(&key));
-        match lag.filter(|lag| lag.theirs == theirs) {
+        let settled = |lag: &&mut Lag| lag.theirs == theirs && lag.confirmed && lag.doubt.is_none();
+        match lag.filter(settled) {
             None => self.set_theirs(now, id, key, theirs, false),
-            Some(lag) if fresh_until <= now && lag.tries == 0 && lag.offered.is_none() => {
+            // What is under way is no news to a peer that spoke before it came.
+            Some(lag) if lag.tries == 0 && lag.offered.is_none() && !lag.is_under_way() => {
                 lag.direct = true;
-                lag.due = now;
+                lag.due = lag.due.min(now.max(fresh_until));
             }
             Some(_) => {}
         }
@@ -299,12 +311,23 @@ impl Sync {
         if everything {
             self.compare(now, id, out);
         }
-        if self.tell(now, id, &unknown, out) {
+        let told = self.tell(now, id, &unknown, out);
+        self.stop_waiting(now, id);
+        if told {
             return;
         }
         let recent = |p: &Peer| p.hello_sent.is_some_and(|at| now.saturating_sub(at) < HELLO_BACK);
         if !self.peers.get(&id).is_some_and(recent) {
             self.send_hello(now, id, out);
+        }
+    }
+
+    // The peer has spoken. What it lacked when it was last heard goes with the answer, and not a trip later.
+    fn stop_waiting(&mut self, now: u64, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        for lag in peer.lag.values_mut().filter(|lag| !lag.confirmed && lag.direct && lag.offered.is_none()) {
+            lag.confirmed = true;
+            lag.due = lag.due.min(now);
         }
     }
 

@@ -203,7 +203,8 @@ impl Sync {
         }
         let due = match answer {
             _ if local && large => now,
-            _ if local => now + self.config.push_after,
+            // The hellos acknowledge it, or show that it got lost; what never speaks is pushed to.
+            _ if local => now + self.config.hello_period + self.config.jitter + self.config.push_after,
             // Others heard it as well; the hello tells who did not.
             Some(Origin::Gossip(_)) => now + self.config.hello_period * 3 / 2,
             _ => now + self.config.forward_after,
@@ -278,10 +279,14 @@ impl Sync {
                     if has {
                         peer.mismatches = 0;
                         advance(&mut lag.theirs, tip, prev);
-                    } else if local {
-                        lag.direct = true;
-                        lag.due =
-                            if lag.tries == 0 && lag.offered.is_none() { lag.due.min(due) } else { lag.due };
+                    } else {
+                        // What is new need not wait for the acks of what went before.
+                        let all_sent =
+                            lag.is_under_way() && before.last().is_none_or(|(top, _)| lag.next > *top);
+                        lag.direct |= local;
+                        if lag.offered.is_none() && lag.confirmed && (all_sent || (local && lag.tries == 0)) {
+                            lag.due = lag.due.min(due);
+                        }
                     }
                     if lag.theirs == mine {
                         peer.lag.remove(&key);
@@ -420,18 +425,21 @@ impl Sync {
         self.compared_one(now, &key.0, &tip.1, out);
     }
 
-    /// Notes that the sender waits for an ack of this log; for gossip its author, if it is a peer.
+    /// Notes that the sender waits for an ack of this log. For gossip that is its author, if it is a peer,
+    /// and the next hello says it.
     fn owe_ack(&mut self, now: u64, from: Origin, key: &LogKey, bytes: usize) {
-        let (waiting, after) = match from {
-            Origin::Link(id) => (id, self.config.ack_after),
-            Origin::Gossip(_) => (key.1.device, self.config.gossip_ack_after),
-            Origin::Kept => return,
-        };
+        if from == Origin::Kept {
+            return;
+        }
+        let waiting = from.link().unwrap_or(key.1.device);
+        let after = self.config.ack_after;
         let Some(peer) = self.peers.get_mut(&waiting) else { return };
         if peer.connected && peer.shared.contains(&key.0) {
             peer.untold.insert(*key);
-            peer.ack_bytes = peer.ack_bytes.saturating_add(bytes);
-            peer.ack_at = Some(peer.ack_at.unwrap_or(u64::MAX).min(now + after));
+            if from.link().is_some() {
+                peer.ack_bytes = peer.ack_bytes.saturating_add(bytes);
+                peer.ack_at = Some(peer.ack_at.unwrap_or(u64::MAX).min(now + after));
+            }
         }
     }
 

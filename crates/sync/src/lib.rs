@@ -11,8 +11,9 @@
 //!   digest over both sides' shared frontiers. Equal means silence. Equal to a state of a moment
 //!   ago acknowledges that one. Otherwise the answer is a FRONTIER, and what the other is known
 //!   to lack.
-//! - What is made here is published by gossip at once and pushed on the link if no ack came
-//!   within `push_after`; again with backoff until one comes by any way. A large difference
+//! - What is made here is published by gossip at once; the next hello acknowledges it, or shows that it
+//!   got lost, and then it is pushed on the link; so it is if no hello comes at all, and again with
+//!   backoff until an ack comes by any way. A small difference is pushed as soon as it is known, a large one
 //!   is offered instead (a FRONTIER with `pull`), so that a node that lacks much fetches it once,
 //!   from one peer, in windows; if the peer stays silent it is pushed all the same, which is what
 //!   makes a one-way link work.
@@ -25,6 +26,7 @@
 //! - Gossip is bound to its space: only content of it is taken, and of a log's tips only the word
 //!   that its author has more. Whoever passed it on answers for it, apart from what they say
 //!   themselves.
+//! - A peer whose first word takes seconds is far: nothing is offered to it or waited for, see `peer`.
 //!
 //! What a peer says about itself is believed last word first, so that a peer that lost its disk is
 //! served again. Not here: signatures, membership, what an entry's `deps` wait for (the node's),

@@ -29,6 +29,8 @@ pub struct Sync {
     pub(crate) chunks: Chunks,
     /// Entries delivered and not yet answered for.
     pub(crate) unanswered: usize,
+    /// When the next neighbour is greeted; none as long as there is none.
+    pub(crate) hello_at: Option<u64>,
     jobs: u64,
     random: u64,
 }
@@ -66,6 +68,7 @@ impl Sync {
             asking: BTreeMap::new(),
             chunks: Chunks::default(),
             unanswered: 0,
+            hello_at: None,
             jobs: 0,
             random: seed,
         }
@@ -107,13 +110,13 @@ impl Sync {
             Input::Refused { tag, log, seq, hash } => self.on_refused(now, (tag, log), (seq, hash), out),
             Input::Sent { peer, job, next, bytes, queued } => {
                 if let Some(state) = self.peers.get_mut(&peer) {
-                    state.queued = queued;
+                    state.note_queue(now, queued, bytes);
                 }
                 self.on_sent(now, peer, job, next, bytes, out);
             }
             Input::Drained { peer, queued } => {
                 if let Some(state) = self.peers.get_mut(&peer) {
-                    state.queued = queued;
+                    state.note_queue(now, queued, 0);
                     self.pump(now, peer, out);
                 }
             }
@@ -129,10 +132,7 @@ impl Sync {
     /// When `step` wants to be called with `Tick` if nothing happens before; none if never.
     pub fn next_wake(&self) -> Option<u64> {
         let peers = self.peers.values().filter_map(wake_of).min();
-        match (peers, self.chunks.next_wake()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [peers, self.chunks.next_wake(), self.hello_at].into_iter().flatten().min()
     }
 
     /// How things stand with one peer; none if it is not known.
@@ -259,7 +259,7 @@ impl Sync {
     fn on_envelope(&mut self, now: u64, id: PeerId, envelope: Envelope, out: &mut Vec<Output>) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         // A bundle may bring envelopes of a peer that no link leads to: they count all the same.
-        peer.heard_at = Some(now);
+        peer.hear(now);
         if !peer.within_bounds(now) {
             if let Some(why) = peer.tell_offence(now, None) {
                 out.push(Output::Misbehaved { peer: id, why });
@@ -311,6 +311,9 @@ impl Sync {
     }
 
     fn run_due(&mut self, now: u64, out: &mut Vec<Output>) {
+        if self.hello_at.is_some_and(|at| at <= now) {
+            self.hello_round(now, out);
+        }
         // What is done for one peer may wake another, a few times at most.
         for _ in 0..ROUNDS {
             let due = |peer: &Peer| wake_of(peer).is_some_and(|at| at <= now);
@@ -333,9 +336,6 @@ impl Sync {
         if self.peers.get(&id).is_some_and(|peer| due(peer.ack_at)) {
             self.flush(now, id, false, out);
         }
-        if self.peers.get(&id).is_some_and(|peer| peer.hello_at <= now) {
-            self.hello_round(now, id, out);
-        }
         if self.peers.get(&id).is_some_and(|peer| due(peer.pump_at)) {
             self.pump(now, id, out);
         }
@@ -346,6 +346,5 @@ fn wake_of(peer: &Peer) -> Option<u64> {
     if !peer.connected {
         return None;
     }
-    let hello = (peer.hello_at != u64::MAX).then_some(peer.hello_at);
-    [hello, peer.ack_at, peer.pump_at].into_iter().flatten().min()
+    [peer.ack_at, peer.pump_at].into_iter().flatten().min()
 }

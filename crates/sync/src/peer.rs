@@ -1,5 +1,7 @@
 //! What is known of one peer, and what is under way to it and from it.
 
+mod flow;
+
 use crate::compare::{Answering, Asking};
 use crate::envelope::{LogRange, Tips};
 use crate::frontier::LogKey;
@@ -8,11 +10,15 @@ use base::{ChunkId, Hash, LogId, SpaceTag, limit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Bytes under way before the first ack.
-pub(crate) const FIRST_WINDOW: usize = 1 << 20;
-/// Bytes a millisecond that a link is taken to carry before anything is known of it.
-const FIRST_RATE: u64 = 256;
+const FIRST_WINDOW: usize = 1 << 20;
 /// Bytes under way that are allowed however badly it goes.
 const LEAST_WINDOW: usize = 256 << 10;
+/// Bytes that may wait in the carrier's queue however slow the link is; and under way on a link that broke
+/// the last time, before the first ack.
+const LEAST_QUEUE: usize = 64 << 10;
+/// Milliseconds of silence after a link came up from which the peer is taken to be far: what is under
+/// way to it is bounded by the carrier's queue rather than by acks, which take too long.
+const FAR: u64 = 3_000;
 /// Requests of one peer that wait to be served.
 pub(crate) const SERVE_QUEUE: usize = 2 * limit::WANTS;
 /// Milliseconds that a retry waits at most.
@@ -27,6 +33,12 @@ pub(crate) struct Lag {
     pub(crate) next: u64,
     /// When something may be sent (again).
     pub(crate) due: u64,
+    /// When what was sent counts as lost.
+    pub(crate) retry_at: u64,
+    /// Whether the peer has spoken since the link came up; before it has, what it lacks is a guess.
+    pub(crate) confirmed: bool,
+    /// Places below this were sent on an earlier connection, far away, and may have arrived since.
+    pub(crate) doubt: Option<u64>,
     pub(crate) tries: u32,
     /// Push without announcing first: it is our own, or the peer itself said that it lacks it.
     pub(crate) direct: bool,
@@ -47,7 +59,20 @@ impl Lag {
 
     pub(crate) fn new(theirs: Tips, due: u64) -> Lag {
         let next = theirs.last().map_or(0, |(seq, _)| seq.saturating_add(1));
-        Lag { theirs, next, due, tries: 0, direct: false, own: false, offered: None, ask_at: 0, ask_tries: 0 }
+        Lag {
+            theirs,
+            next,
+            due,
+            retry_at: u64::MAX,
+            confirmed: true,
+            doubt: None,
+            tries: 0,
+            direct: false,
+            own: false,
+            offered: None,
+            ask_at: 0,
+            ask_tries: 0,
+        }
     }
 }
 
@@ -71,9 +96,12 @@ pub(crate) struct Flight {
 /// A run of entries asked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
+    pub(crate) from: u64,
     pub(crate) to: u64,
     /// When it was asked for, or last brought something.
     pub(crate) at: u64,
+    /// Whether it brought something.
+    pub(crate) answered: bool,
 }
 
 /// What a peer may cost: a bucket that refills.
@@ -105,7 +133,8 @@ pub(crate) struct Peer {
     /// Spaces whose whole frontier the peer was given with the word to ask, and when.
     pub(crate) offered: BTreeMap<SpaceTag, u64>,
     pub(crate) heard_at: Option<u64>,
-    pub(crate) hello_at: u64,
+    /// When it had its turn in the round of hellos.
+    pub(crate) turn: u64,
     pub(crate) hello_sent: Option<u64>,
     /// Hellos that differed, one after the other.
     pub(crate) mismatches: u32,
@@ -123,9 +152,23 @@ pub(crate) struct Peer {
     pub(crate) window: usize,
     /// Smoothed milliseconds from sending to the ack.
     pub(crate) trip: u64,
-    /// Smoothed bytes a millisecond that were acknowledged.
+    /// Smoothed bytes a millisecond that were acknowledged; 0 before the first ack.
     rate: u64,
+    /// Smoothed bytes a millisecond that left the carrier's queue; 0 as long as it was never seen to.
+    drain: u64,
+    /// When `queued` was told.
+    queued_at: u64,
+    /// Nothing had left the queue when it was told last: it is not taken to drain by itself.
+    stuck: bool,
     acked_at: u64,
+    /// Bytes acknowledged on this connection.
+    proven: usize,
+    /// The last connection broke in the middle of something.
+    shy: bool,
+    /// When the link came up, as long as nothing was heard on it.
+    unheard_since: Option<u64>,
+    /// Milliseconds from the link coming up to the first word on it: the way here takes about as long.
+    silence: u64,
     pub(crate) asks: BTreeMap<LogKey, Ask>,
     pub(crate) chunk_asks: BTreeMap<(SpaceTag, ChunkId), u64>,
     /// The comparison of a log that I began with it, and the one that it began with me.
@@ -154,7 +197,7 @@ impl Peer {
             synced: BTreeSet::new(),
             offered: BTreeMap::new(),
             heard_at: None,
-            hello_at: u64::MAX,
+            turn: 0,
             hello_sent: None,
             mismatches: 0,
             answer_at: 0,
@@ -170,8 +213,15 @@ impl Peer {
             in_flight: 0,
             window: FIRST_WINDOW,
             trip: 0,
-            rate: FIRST_RATE,
+            rate: 0,
+            drain: 0,
+            queued_at: 0,
+            stuck: false,
             acked_at: 0,
+            proven: 0,
+            shy: false,
+            unheard_since: None,
+            silence: 0,
             asks: BTreeMap::new(),
             chunk_asks: BTreeMap::new(),
             comparing: None,
@@ -184,12 +234,52 @@ impl Peer {
         }
     }
 
+    /// A link is up. A peer that is near will say at once where it stands; far away nothing waits for that.
+    pub(crate) fn connect(&mut self, now: u64, least: u64) {
+        let (far, wait) = (self.is_far(), now.saturating_add(self.patience(least)));
+        for lag in self.lag.values_mut() {
+            if far {
+                lag.due = now;
+                lag.retry_at = if lag.doubt.is_some() { wait } else { u64::MAX };
+            } else {
+                lag.due = wait;
+                lag.confirmed = false;
+            }
+        }
+        self.connected = true;
+        self.turn = now;
+        self.unheard_since = Some(now);
+    }
+
+    /// Something came from the peer.
+    pub(crate) fn hear(&mut self, now: u64) {
+        self.heard_at = Some(now);
+        if let Some(since) = self.unheard_since.take() {
+            self.silence = now.saturating_sub(since);
+        }
+    }
+
+    /// Takes silence for distance: whoever was not heard for a while does not answer sooner.
+    pub(crate) fn listen(&mut self, now: u64) {
+        if let Some(since) = self.unheard_since {
+            self.silence = self.silence.max(now.saturating_sub(since));
+        }
+    }
+
+    /// Whether an answer takes so long that none is waited for.
+    pub(crate) fn is_far(&self) -> bool {
+        self.silence >= FAR
+    }
+
     /// Everything that belonged to a connection is gone with it.
-    pub(crate) fn disconnect(&mut self) {
+    pub(crate) fn disconnect(&mut self, now: u64) {
+        let unsent = self.unsent(now);
         self.connected = false;
+        self.shy = self.in_flight > 0 && !self.is_far();
+        self.proven = 0;
+        self.unheard_since = None;
         self.told = None;
         self.offered.clear();
-        self.hello_at = u64::MAX;
         self.hello_sent = None;
         self.ack_at = None;
         self.ack_bytes = 0;
@@ -197,28 +287,45 @@ impl Peer {
         self.pump_at = None;
         self.job = None;
         self.queued = 0;
+        self.stuck = false;
         self.serve.clear();
         self.serve_chunks.clear();
         self.flight.clear();
         self.in_flight = 0;
-        self.window = FIRST_WINDOW;
+        self.window = if self.shy { LEAST_QUEUE } else { FIRST_WINDOW };
         self.asks.clear();
         self.chunk_asks.clear();
         self.comparing = None;
         self.answering = None;
-        for lag in self.lag.values_mut() {
-            *lag = Lag { direct: lag.direct, ..Lag::new(lag.theirs.clone(), 0) };
+        let far = self.is_far();
+        for (key, lag) in &mut self.lag {
+            let fresh = Lag::new(lag.theirs.clone(), 0);
+            // What left for far away may well arrive: what follows it goes first, the next time.
+            let left = unsent.get(key).map_or(lag.next, |first| lag.next.min(*first));
+            let next = if far { left.max(fresh.next) } else { fresh.next };
+            let doubt = (next > fresh.next).then_some(next);
+            *lag = Lag { direct: lag.direct, next, doubt, ..fresh };
         }
     }
 
     /// Milliseconds after which what was sent counts as lost.
     pub(crate) fn patience(&self, least: u64) -> u64 {
-        least.max(self.trip.saturating_mul(2).saturating_add(200))
+        let trip = self.trip.max(self.silence.saturating_mul(2));
+        least.max(trip.saturating_add(trip / 4).saturating_add(200))
+    }
+
+    /// Milliseconds that the answer to a request may take.
+    pub(crate) fn ask_wait(&self, least: u64) -> u64 {
+        self.patience(least).max(least.saturating_mul(3))
     }
 
     /// Milliseconds before try number `tries`.
     pub(crate) fn backoff(&self, least: u64, tries: u32) -> u64 {
-        let wait = self.patience(least);
+        Peer::backed_off(self.patience(least), tries)
+    }
+
+    /// A wait that doubles with every try, up to a bound; one that is longer anyway stays as it is.
+    pub(crate) fn backed_off(wait: u64, tries: u32) -> u64 {
         wait.saturating_mul(1 << tries.min(12)).min(LONGEST_WAIT.max(wait))
     }
 
@@ -230,86 +337,6 @@ impl Peer {
 
     pub(crate) fn drop_lags_of(&mut self, tag: SpaceTag) {
         self.lag.retain(|key, _| key.0 != tag);
-    }
-
-    /// Bytes that may still be sent before an ack is needed.
-    pub(crate) fn room(&self) -> usize {
-        self.window.saturating_sub(self.in_flight)
-    }
-
-    /// Bytes to load at once: half a second of the link.
-    pub(crate) fn batch(&self, most: usize) -> usize {
-        let half = usize::try_from(self.rate.saturating_mul(500)).unwrap_or(usize::MAX);
-        half.clamp(64 << 10, most).min(self.room().max(1))
-    }
-
-    /// Whether the carrier's queue holds more than a second of the link.
-    pub(crate) fn is_backed_up(&self, most: usize) -> bool {
-        let second = usize::try_from(self.rate.saturating_mul(1000)).unwrap_or(usize::MAX);
-        self.queued > second.clamp(LEAST_WINDOW, most)
-    }
-
-    /// Milliseconds until the ack of what is sent now should be here.
-    pub(crate) fn ack_wait(&self, least: u64) -> u64 {
-        self.patience(least).saturating_add(2 * self.in_flight as u64 / self.rate.max(1))
-    }
-
-    /// Notes that something was handed to the carrier.
-    pub(crate) fn sent(&mut self, now: u64, load: Load, bytes: usize, least: u64) {
-        self.in_flight = self.in_flight.saturating_add(bytes);
-        let deadline = now.saturating_add(self.patience(least)).saturating_add(self.ack_wait(least));
-        self.flight.push_back(Flight { load, bytes, at: now, deadline });
-    }
-
-    /// Takes what `arrived` says has arrived out of what is under way, and widens the window.
-    pub(crate) fn acked(&mut self, now: u64, widest: usize, arrived: impl Fn(&Load) -> bool) {
-        let mut freed = 0;
-        let mut at = None;
-        self.flight.retain(|flight| {
-            let done = arrived(&flight.load);
-            if done {
-                freed += flight.bytes;
-                at = Some(flight.at);
-            }
-            !done
-        });
-        let Some(at) = at else { return };
-        self.in_flight = self.in_flight.saturating_sub(freed);
-        // What has arrived is not in the carrier's queue.
-        self.queued = self.queued.min(self.in_flight);
-        self.window = self.window.saturating_add(freed).min(widest.max(LEAST_WINDOW));
-        let smooth = |old: u64, new: u64| (old * 3 + new) / 4;
-        let trip = now.saturating_sub(at);
-        self.trip = if self.trip == 0 { trip } else { smooth(self.trip, trip) };
-        let took = now.saturating_sub(self.acked_at.max(at)).max(1);
-        self.rate = smooth(self.rate, freed as u64 / took).max(1);
-        self.acked_at = now;
-    }
-
-    /// Counts as lost what should have been acknowledged long ago.
-    pub(crate) fn expire(&mut self, now: u64, least: u64) {
-        // As long as acks come, the rest is still in the queue.
-        if now < self.acked_at.saturating_add(2 * self.patience(least)) {
-            return;
-        }
-        let mut lost = false;
-        while let Some(first) = self.flight.front()
-            && first.deadline <= now
-        {
-            self.in_flight = self.in_flight.saturating_sub(first.bytes);
-            self.flight.pop_front();
-            lost = true;
-        }
-        if lost {
-            self.queued = self.queued.min(self.in_flight);
-            self.window = (self.window / 2).max(LEAST_WINDOW);
-        }
-    }
-
-    /// When to look whether something is lost.
-    pub(crate) fn expires_at(&self, least: u64) -> Option<u64> {
-        let acked = self.acked_at.saturating_add(2 * self.patience(least));
-        self.flight.front().map(|first| first.deadline.max(acked))
     }
 
     /// Charges for something; whether it is within the peer's bounds.

@@ -17,10 +17,10 @@ impl Sync {
         holder.is_some_and(|peer| peer.asks.contains_key(key))
     }
 
-    fn note_ask(&mut self, now: u64, id: PeerId, key: LogKey, to: u64) {
+    fn note_ask(&mut self, now: u64, id: PeerId, key: LogKey, (from, to): (u64, u64)) {
         if let Some(peer) = self.peers.get_mut(&id) {
-            peer.asks.insert(key, Ask { to, at: now });
-            let check = now + 3 * peer.patience(self.config.patience);
+            peer.asks.insert(key, Ask { from, to, at: now, answered: false });
+            let check = now + peer.ask_wait(self.config.patience);
             peer.pump_at = Some(peer.pump_at.unwrap_or(u64::MAX).min(check));
             self.asking.insert(key, id);
         }
@@ -50,7 +50,7 @@ impl Sync {
         let whom = from.link().filter(serves).or(Some(author).filter(serves)).or_else(holder);
         let Some(id) = whom else { return };
         let last = last.min(first.saturating_add(SPAN - 1));
-        self.note_ask(now, id, key, last);
+        self.note_ask(now, id, key, (first, last));
         let range = LogRange { tag: key.0, log: key.1, from: first, to: last };
         let want = Want { ranges: vec![range], ..Want::default() };
         out.push(Output::Send { peer: id, envelope: Envelope::Want(want) });
@@ -83,17 +83,17 @@ impl Sync {
             return wake;
         }
         for range in &ranges {
-            self.note_ask(now, id, (range.tag, range.log), range.to);
+            self.note_ask(now, id, (range.tag, range.log), (range.from, range.to));
         }
         out.push(Output::Send { peer: id, envelope: Envelope::Want(Want { ranges, ..Want::default() }) });
-        let wait = 3 * self.peers.get(&id)?.patience(self.config.patience);
+        let wait = self.peers.get(&id)?.ask_wait(self.config.patience);
         Some(wake.unwrap_or(u64::MAX).min(now + wait))
     }
 
     fn expire_asks(&mut self, now: u64, id: PeerId) -> Option<u64> {
         let patience = self.config.patience;
         let peer = self.peers.get_mut(&id)?;
-        let wait = 3 * peer.patience(patience);
+        let wait = peer.ask_wait(patience);
         let late: Vec<LogKey> =
             peer.asks.iter().filter(|(_, ask)| now >= ask.at + wait).map(|(key, _)| *key).collect();
         for key in &late {
@@ -110,7 +110,8 @@ impl Sync {
             && peer.asks.remove(key).is_some()
         {
             let tries = peer.lag.get(key).map_or(0, |lag| lag.ask_tries + 1);
-            let wait = peer.backoff(patience, tries);
+            // Far away it was waited for long enough.
+            let wait = if peer.is_far() { patience } else { peer.backoff(patience, tries) };
             if let Some(lag) = peer.lag.get_mut(key) {
                 lag.ask_tries = tries;
                 lag.ask_at = now + wait;
@@ -132,14 +133,22 @@ impl Sync {
         let Some(id) = from.link() else { return };
         let patience = self.config.patience;
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        match peer.asks.get_mut(key) {
-            Some(ask) if seq < ask.to => ask.at = now,
-            Some(_) => {
-                peer.asks.remove(key);
-                self.asking.remove(key);
-                peer.pump_at = Some(peer.pump_at.unwrap_or(u64::MAX).min(now));
-                if let Some(lag) = peer.lag.get_mut(key) {
-                    lag.ask_tries = 0;
+        // What lies outside is something else that comes on the same way.
+        let asked = peer.asks.get_mut(key).filter(|ask| (ask.from..=ask.to).contains(&seq));
+        match asked {
+            Some(ask) => {
+                let (first, last) = (!std::mem::replace(&mut ask.answered, true), seq == ask.to);
+                let trip = now.saturating_sub(std::mem::replace(&mut ask.at, now));
+                if first {
+                    peer.note_trip(trip);
+                }
+                if last {
+                    peer.asks.remove(key);
+                    self.asking.remove(key);
+                    peer.pump_at = Some(peer.pump_at.unwrap_or(u64::MAX).min(now));
+                    if let Some(lag) = peer.lag.get_mut(key) {
+                        lag.ask_tries = 0;
+                    }
                 }
             }
             // It is being pushed: no need to ask as long as it comes.

@@ -22,6 +22,21 @@ struct Due {
     from: u64,
     to: u64,
     weight: usize,
+    own: bool,
+}
+
+/// How much something is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Weight {
+    entries: u64,
+    bytes: usize,
+}
+
+impl Weight {
+    fn add(&mut self, from: u64, to: u64, bytes: usize) {
+        self.entries = self.entries.saturating_add(to.saturating_sub(from)).saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
 }
 
 impl Sync {
@@ -32,44 +47,104 @@ impl Sync {
             return;
         }
         peer.pump_at = None;
+        peer.listen(now);
         peer.expire(now, self.config.patience);
         let pulled = self.pull(now, id, out);
         let pushed = self.push(now, id, out);
         self.load_next(now, id, out);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let flight = peer.expires_at(self.config.patience);
+        let room = peer.room_at(now, QUEUE_HIGH);
         // What was to be looked at now has been.
         let set = peer.pump_at.filter(|at| *at > now);
-        peer.pump_at = [set, pulled, pushed, flight].into_iter().flatten().min();
+        peer.pump_at = [set, pulled, pushed, flight, room].into_iter().flatten().min();
     }
 
     /// Whether what this peer may lack is better asked for than pushed: it is much, or the peer may
     /// have it from others. What is made here, or under way already, is not counted.
     pub(crate) fn better_asked_for(&self, id: PeerId) -> bool {
         let Some(peer) = self.peers.get(&id) else { return false };
-        let weigh = |(key, lag): (&LogKey, &crate::peer::Lag)| {
-            let log = self.spaces.log(key)?;
-            let (from, to) = log.lacking(&lag.theirs).filter(|_| !lag.own && !lag.is_under_way())?;
-            Some(if lag.direct { log.weight(from, to) } else { usize::MAX })
-        };
-        peer.lag.iter().filter_map(weigh).fold(0, usize::saturating_add) > self.config.eager_bytes
+        let mut sum = Weight::default();
+        for (key, lag) in &peer.lag {
+            let Some(log) = self.spaces.log(key) else { continue };
+            if lag.own || lag.is_under_way() {
+                continue;
+            }
+            let Some((from, to)) = log.lacking(&lag.theirs) else { continue };
+            if !lag.direct && !peer.is_far() {
+                return true;
+            }
+            sum.add(from, to, log.weight(from, to));
+        }
+        !self.is_small(sum) && !peer.is_far()
+    }
+
+    fn is_small(&self, weight: Weight) -> bool {
+        weight.bytes <= self.config.eager_bytes && weight.entries <= self.config.eager_entries
+    }
+
+    /// Whether what is lacking here of a space is so little that a peer that heard of it pushes it.
+    pub(crate) fn comes_by_itself(&self, id: PeerId, tag: SpaceTag) -> bool {
+        let Some(peer) = self.peers.get(&id) else { return false };
+        let empty = crate::frontier::Log::default();
+        let lacking = peer.lags_of(tag).filter_map(|(key, lag)| {
+            self.spaces.log(key).unwrap_or(&empty).behind(&lag.theirs).map(|(from, to)| to - from)
+        });
+        let entries = lacking.fold(0u64, |sum, span| sum.saturating_add(span).saturating_add(1));
+        entries <= self.config.eager_entries
+    }
+
+    /// The peer told where it stands, and waits for what it lacks if that is little: it goes at once, as asking
+    /// would cost one trip more. If it is little and large it is offered; much is asked for.
+    pub(crate) fn answer_with_push(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let mut sum = Weight::default();
+        let mut keys = Vec::new();
+        for (key, lag) in peer.lag.iter().filter(|(_, lag)| lag.offered.is_some() && lag.tries == 0) {
+            let Some(log) = self.spaces.log(key) else { continue };
+            let Some((from, to)) = log.lacking(&lag.theirs).filter(|_| !lag.is_under_way()) else { continue };
+            sum.add(from, to, log.weight(from, to));
+            keys.push(*key);
+        }
+        if keys.is_empty() || sum.entries > self.config.eager_entries {
+            return;
+        }
+        if !self.is_small(sum) {
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.untold.extend(keys);
+            }
+            self.flush(now, id, true, out);
+            return;
+        }
+        for key in keys {
+            let due = self.new_lag(now, &key, Vec::new()).due;
+            if let Some(lag) = self.peers.get_mut(&id).and_then(|peer| peer.lag.get_mut(&key)) {
+                lag.offered = None;
+                lag.due = due;
+            }
+        }
     }
 
     // Decides about every log that the peer lacks: offer it, send it (again), or wait. When to
     // look again.
     fn push(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) -> Option<u64> {
         let (due, wake) = self.due(now, id)?;
-        let total = due.iter().fold(0, |sum: usize, due| sum.saturating_add(due.weight));
+        let mut total = Weight::default();
+        due.iter().filter(|due| !due.own).for_each(|due| total.add(due.from, due.to, due.weight));
+        let small = self.is_small(total);
         let quiet = now + 2 * self.config.hello_period;
         let mut offers = false;
         let peer = self.peers.get_mut(&id)?;
         let wait = peer.patience(self.config.patience);
+        let far = peer.is_far();
         for Due { key, from, to, .. } in due {
             let Some(lag) = peer.lag.get_mut(&key) else { continue };
             match lag.offered {
                 None if lag.tries == 0
                     && lag.next <= to
-                    && (total > self.config.eager_bytes || !lag.direct) =>
+                    && (!small || !lag.direct)
+                    // An offer that is answered in an hour is none.
+                    && !far =>
                 {
                     lag.offered = Some(now);
                     lag.due = now + wait;
@@ -81,11 +156,16 @@ impl Sync {
                     lag.offered = None;
                     lag.due = quiet;
                 }
-                _ if lag.next > to => {
-                    // All of it was sent, and no ack came.
+                _ if (lag.retry_at <= now && (lag.next > to || lag.is_under_way()))
+                    || (lag.next > to && lag.retry_at == u64::MAX) =>
+                {
+                    // It was sent, and no ack came.
                     lag.tries += 1;
                     lag.next = from;
+                    lag.retry_at = u64::MAX;
+                    lag.doubt = None;
                 }
+                _ if lag.next > to => lag.due = lag.retry_at,
                 _ => {}
             }
         }
@@ -106,8 +186,8 @@ impl Sync {
             if lag.due > now {
                 wake = Some(wake.unwrap_or(u64::MAX).min(lag.due));
             } else {
-                let weight = if lag.own { 0 } else { log.weight(from, to) };
-                due.push(Due { key: *key, from, to, weight });
+                let weight = log.weight(from, to);
+                due.push(Due { key: *key, from, to, weight, own: lag.own });
             }
         }
         Some((due, wake))
@@ -130,7 +210,7 @@ impl Sync {
 
     fn choose(&mut self, now: u64, id: PeerId) -> Option<Load> {
         let peer = self.peers.get_mut(&id)?;
-        if peer.job.is_some() || peer.is_backed_up(QUEUE_HIGH) || peer.room() == 0 {
+        if peer.job.is_some() || peer.is_backed_up(now, QUEUE_HIGH) || peer.room() == 0 {
             return None;
         }
         if let Some(load) = peer.serve.pop_front() {
@@ -174,7 +254,7 @@ impl Sync {
             if !done && *asked {
                 peer.serve.push_front(Load::Range { range: rest, asked: true });
             }
-            let wait = peer.ack_wait(self.config.patience).saturating_add(bytes as u64 / 128);
+            let wait = peer.ack_wait(now, self.config.patience).saturating_add(bytes as u64 / 128);
             if let Some(lag) = peer.lag.get_mut(&(range.tag, range.log)) {
                 if next > last || lag.next >= range.from {
                     lag.next = lag.next.max(next);
@@ -182,7 +262,9 @@ impl Sync {
                 if bytes == 0 {
                     lag.due = now + NOTHING_THERE;
                 } else if done {
-                    lag.due = now.saturating_add(wait.saturating_mul(1 << lag.tries.min(8)));
+                    let retry = now.saturating_add(Peer::backed_off(wait, lag.tries));
+                    lag.retry_at = if lag.retry_at > now { lag.retry_at.min(retry) } else { retry };
+                    lag.due = lag.retry_at;
                 }
             }
         }
@@ -207,6 +289,7 @@ impl Sync {
                 None => absent.0.push(range),
                 Some(top) => {
                     range.to = range.to.min(top);
+                    let Some(range) = peer.not_crossing(now, range) else { continue };
                     if let Some(lag) = peer.lag.get_mut(&(range.tag, range.log)) {
                         lag.due = lag.due.max(quiet);
                     }

@@ -1,10 +1,10 @@
 //! Frontiers, in and out: what a peer says it has, what it is told, and acknowledgements.
 
-use crate::envelope::{CHUNK_ACKS, Envelope, Frontier, SpaceDelta, Tips};
+use crate::envelope::{CHUNK_ACKS, Envelope, Frontier, LogRange, SpaceDelta, Tips};
 use crate::frontier::LogKey;
 use crate::io::{Offence, Origin, Output, PeerId};
 use crate::machine::Sync;
-use crate::peer::{Load, Peer};
+use crate::peer::{Load, Peer, SERVE_QUEUE};
 use base::{LogId, SpaceTag, limit};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,7 @@ impl Sync {
             self.on_announce(now, id, frontier.announce, frontier.greet, out);
         }
         let before = self.peers.get(&id).map_or(0, |peer| peer.in_flight);
+        let whole = frontier.deltas.iter().any(|delta| delta.whole);
         for delta in frontier.deltas {
             if !self.peers.get(&id).is_some_and(|peer| peer.shared.contains(&delta.tag)) {
                 continue;
@@ -29,6 +30,9 @@ impl Sync {
             } else {
                 self.take_delta(now, id, delta.tag, delta.logs, frontier.pull, out);
             }
+        }
+        if whole && !frontier.pull {
+            self.answer_with_push(now, id, out);
         }
         if !frontier.chunks.is_empty() {
             let acked: BTreeSet<_> = frontier.chunks.into_iter().collect();
@@ -128,6 +132,14 @@ impl Sync {
             self.set_theirs(now, id, (tag, log), Tips::new(), pull);
         }
         self.take_delta(now, id, tag, logs, pull, out);
+        if !pull
+            && !self.comes_by_itself(id, tag)
+            && let Some(peer) = self.peers.get_mut(&id)
+        {
+            for (_, lag) in peer.lag.iter_mut().filter(|(key, lag)| key.0 == tag && lag.ask_tries == 0) {
+                lag.ask_at = now;
+            }
+        }
     }
 
     fn take_delta(
@@ -168,7 +180,7 @@ impl Sync {
 
     // The peer told of a log that we have as well, and may not know it: otherwise it goes on offering.
     fn acknowledge_offer(&mut self, now: u64, id: PeerId, key: &LogKey) {
-        let after = self.config.gossip_ack_after;
+        let after = self.config.offer_ack_after;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if peer.untold.contains(key) && !peer.lag.contains_key(key) {
             peer.ack_at = Some(peer.ack_at.unwrap_or(now + after));
@@ -196,7 +208,7 @@ impl Sync {
             return;
         }
         peer.synced.remove(&key.0);
-        let (wait, peer_wait) = (peer.patience(patience), peer.ack_wait(patience));
+        let (wait, peer_wait) = (peer.patience(patience), peer.ack_wait(now, patience));
         let offered = peer.offered.get(&key.0).copied().filter(|at| now < at + wait);
         let ask_at = if pull { now } else { now + patience };
         let Some(lag) = peer.lag.get_mut(&key) else {
@@ -205,8 +217,20 @@ impl Sync {
             return;
         };
         lag.direct = true;
+        if let Some(doubt) = lag.doubt.take().filter(|doubt| fresh.next < *doubt)
+            && peer.serve.len() < SERVE_QUEUE
+        {
+            // It had arrived by now, or never will.
+            let range = LogRange { tag: key.0, log: key.1, from: fresh.next, to: doubt - 1 };
+            lag.retry_at = u64::MAX;
+            peer.serve.push_back(Load::Range { range, asked: true });
+        }
+        let first_word = !std::mem::replace(&mut lag.confirmed, true);
         if lag.theirs == theirs {
             lag.ask_at = if pull && lag.ask_tries == 0 { now } else { lag.ask_at };
+            if first_word && !lag.is_under_way() && lag.offered.is_none() {
+                lag.due = lag.due.min(fresh.due);
+            }
             return;
         }
         let (own, next) = (lag.own, lag.next.max(fresh.next));
@@ -220,6 +244,7 @@ impl Sync {
         };
         *lag = crate::peer::Lag {
             due,
+            retry_at: if next > fresh.next { now + peer_wait } else { u64::MAX },
             next,
             direct: true,
             own,
@@ -253,7 +278,7 @@ impl Sync {
     /// Tells all that is known to differ, and these spaces whole. False if there is nothing to tell.
     pub(crate) fn tell(&mut self, now: u64, id: PeerId, whole: &[SpaceTag], out: &mut Vec<Output>) -> bool {
         let (wait, push_after) = (self.config.patience, self.config.push_after);
-        let pull = !whole.is_empty() || self.better_asked_for(id);
+        let pull = self.told_another(now, id, whole) || self.better_asked_for(id);
         let Some(peer) = self.peers.get_mut(&id) else { return false };
         // What gossip may still be carrying makes hellos differ for a moment, and needs no word.
         let settled = |key: &LogKey| {
@@ -274,6 +299,14 @@ impl Sync {
             peer.pump_at = Some(peer.pump_at.unwrap_or(u64::MAX).min(now + wait));
         }
         self.send_frontier(now, id, keys, whole, pull, out)
+    }
+
+    // Whether another peer was told where all of one of these spaces stands, a moment ago: what is lacking here
+    // need not be pushed by both.
+    fn told_another(&self, now: u64, id: PeerId, whole: &[SpaceTag]) -> bool {
+        let wait = self.config.patience;
+        let lately = |peer: &Peer, tag| peer.offered.get(tag).is_some_and(|at| now < at + wait);
+        self.peers.iter().any(|(other, peer)| *other != id && whole.iter().any(|tag| lately(peer, tag)))
     }
 
     fn send_frontier(

@@ -1,8 +1,6 @@
 //! Peers that lie, flood or talk nonsense: memory and work stay bounded, the others are served,
 //! and nothing panics.
 
-mod sim;
-
 use base::{ChunkId, DeviceId, Hash, Incarnation, LogId, SpaceTag, limit};
 use proptest::prelude::*;
 use sim::{Link, TAG, World};
