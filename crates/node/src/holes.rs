@@ -23,7 +23,7 @@ pub(crate) enum ToLister {
     /// A look at the logs in which something is missing.
     Check,
     /// Keeps an entry until the one before it comes.
-    Keep { tag: SpaceTag, entry: Entry },
+    Keep { tag: SpaceTag, entry: Box<Entry> },
 }
 
 /// A log that is whole again: where it stands.
@@ -49,7 +49,7 @@ pub(crate) fn list_loop(core: &Core, asked: &Receiver<ToLister>) {
                 core.tell_link(ToLink::Listed { job, entries });
             }
             ToLister::Keep { tag, entry } => match core.keep_early(&tag, &entry) {
-                Ok(true) => core.tell_link(ToLink::Kept { tag, entry }),
+                Ok(true) => core.tell_link(ToLink::Kept { tag, entry: *entry }),
                 Ok(false) => {}
                 Err(e) => core.problem(format!("an entry that came early could not be kept: {e}")),
             },

@@ -354,7 +354,9 @@ impl Link {
             }
             Output::ChunkAbsent { .. } => {}
             // What finds no room is not durable, and comes again.
-            Output::Keep { tag, entry } => drop(self.lister.try_send(ToLister::Keep { tag, entry })),
+            Output::Keep { tag, entry } => {
+                drop(self.lister.try_send(ToLister::Keep { tag, entry: Box::new(entry) }))
+            }
             Output::List { job, tag, log, top } => {
                 if self.lister.try_send(ToLister::List { job, tag, log, top }).is_err() {
                     self.step(Input::Listed { job, entries: None });

@@ -67,7 +67,7 @@ impl Held {
 
     // What came on links (of these alone, where some are named) and has waited so long that it should be made
     // durable; each once.
-    pub(crate) fn to_keep(&mut self, now: u64, at_once: Option<PeerId>) -> Vec<(SpaceTag, Entry)> {
+    pub(crate) fn due_to_keep(&mut self, now: u64, at_once: Option<PeerId>) -> Vec<(SpaceTag, Entry)> {
         let due = |w: &&mut Waiting| match (w.from, at_once) {
             _ if w.told => false,
             (Origin::Link(id), Some(peer)) => id == peer,

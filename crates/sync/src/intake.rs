@@ -400,7 +400,7 @@ impl Sync {
     }
 
     fn keep_held(&mut self, now: u64, at_once: Option<PeerId>, out: &mut Vec<Output>) {
-        let keep = self.held.to_keep(now, at_once).into_iter();
+        let keep = self.held.due_to_keep(now, at_once).into_iter();
         out.extend(keep.map(|(tag, entry)| Output::Keep { tag, entry }));
     }
 

@@ -101,18 +101,46 @@ impl<'a> Post<'a> {
     }
 
     fn turn(&mut self, daemon: &Daemon) -> Result<()> {
+        // What is to be sent is there before anybody waits for a daemon.
+        self.pack_all()?;
         let received = self.receive(daemon);
         // Whoever was heard for the first time is among them now.
+        let config = self.pack_all()?;
+        for (person, _) in &config.peers {
+            if self.core.dtn_outline(person)?.is_some() {
+                self.ask(person, config.patience());
+                self.send(daemon, &config, person)?;
+            }
+        }
+        received
+    }
+
+    fn pack_all(&mut self) -> Result<DtnRecord> {
         let config = self.core.dtn.config.lock().clone();
         self.mail.retain(|person, _| config.peers.iter().any(|(known, _)| known == person));
         for (person, _) in &config.peers {
             // A friend who is there hears everything at once.
-            let Some(lack) = self.core.dtn_outline(person)? else { continue };
-            self.pack(person, lack)?;
-            self.ask(person, config.patience());
-            self.send(daemon, &config, person)?;
+            if let Some(lack) = self.core.dtn_outline(person)? {
+                self.pack(person, lack)?;
+                self.count(person)?;
+            }
         }
-        received
+        Ok(config)
+    }
+
+    // What waits for a friend, for those who ask.
+    fn count(&self, person: &PersonId) -> Result<()> {
+        let waiting = self.waiting(person)?;
+        let bytes = waiting.iter().map(|path| fs::metadata(path).map_or(0, |meta| meta.len())).sum();
+        let mut seen = self.core.dtn.seen.lock();
+        let peer: &mut SeenPeer = seen.peers.entry(*person).or_default();
+        (peer.waiting, peer.waiting_bytes) = (waiting.len() as u64, bytes);
+        Ok(())
+    }
+
+    fn waiting(&self, person: &PersonId) -> Result<Vec<PathBuf>> {
+        let dir = self.spool(person);
+        if dir.is_dir() { crate::bundle::bundles_in(&dir) } else { Ok(Vec::new()) }
     }
 
     // Takes what the daemon has for us.
@@ -211,13 +239,11 @@ impl<'a> Post<'a> {
 
     // Hands the daemon what is due.
     fn send(&mut self, daemon: &Daemon, config: &DtnRecord, person: &PersonId) -> Result<()> {
-        let dir = self.spool(person);
-        let waiting = if dir.is_dir() { crate::bundle::bundles_in(&dir)? } else { Vec::new() };
+        let waiting = self.waiting(person)?;
         let mail = self.mail.entry(*person).or_default();
         mail.sending.retain(|path, _| waiting.contains(path));
         let (endpoint, patience) = (config.endpoint(person), config.patience());
         let mut sent = 0;
-        let mut bytes = 0;
         let outcome = (|| {
             if mail.owed {
                 sent += send_one(daemon, &endpoint, &self.core.ack_bundle(person)?)?;
@@ -235,13 +261,7 @@ impl<'a> Post<'a> {
             }
             Ok(())
         })();
-        for path in &waiting {
-            bytes += fs::metadata(path).map_or(0, |meta| meta.len());
-        }
-        let mut seen = self.core.dtn.seen.lock();
-        let peer: &mut SeenPeer = seen.peers.entry(*person).or_default();
-        (peer.waiting, peer.waiting_bytes) = (waiting.len() as u64, bytes);
-        peer.sent += sent;
+        self.core.dtn.seen.lock().peers.entry(*person).or_default().sent += sent;
         outcome
     }
 }
