@@ -99,7 +99,7 @@ fn waiting(who: &Person) -> u64 {
 #[test]
 fn edits_and_a_large_file_go_both_ways_over_daemons_and_restarts() {
     let Post { mut ann, mut bob, daemons: [one, two], cable } = post();
-    assert_eq!(ann.json(&["dtn"])["node"], "dtn://earth/");
+    wait_until("the daemon answers", || ann.json(&["dtn"])["node"] == "dtn://earth/");
     let story: String = (0..60).map(|n| format!("line {n} of a long story\n")).collect();
     fs::write(ann.path("garden/story"), &story).unwrap();
     joins(&bob);
