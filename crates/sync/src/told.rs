@@ -217,7 +217,9 @@ impl Sync {
             return;
         };
         lag.direct = true;
-        if let Some(doubt) = lag.doubt.take().filter(|doubt| fresh.next < *doubt)
+        // What comes after the end of a contact was said before it.
+        let doubt = if peer.connected { lag.doubt.take() } else { None };
+        if let Some(doubt) = doubt.filter(|doubt| fresh.next < *doubt)
             && peer.serve.len() < SERVE_QUEUE
         {
             // It had arrived by now, or never will.
@@ -233,7 +235,7 @@ impl Sync {
             }
             return;
         }
-        let (own, next) = (lag.own, lag.next.max(fresh.next));
+        let (own, next, doubt) = (lag.own, lag.next.max(fresh.next), lag.doubt);
         // Some was sent and is not acknowledged: it is waited for once nothing is left to send.
         let all_sent = next > fresh.next && mine.last().is_none_or(|(top, _)| next > *top);
         let waits = lag.tries == 0 && next == fresh.next && lag.due > now;
@@ -246,6 +248,7 @@ impl Sync {
             due,
             retry_at: if next > fresh.next { now + peer_wait } else { u64::MAX },
             next,
+            doubt,
             direct: true,
             own,
             offered: lag.offered.or(offered),
