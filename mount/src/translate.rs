@@ -101,8 +101,8 @@ pub(crate) fn cache_flags(opened: &Opened, how: How) -> FopenFlags {
         Caching::Fresh => FopenFlags::empty(),
         Caching::Keep => FopenFlags::FOPEN_KEEP_CACHE,
     };
-    // What only reads has nothing to hand over when it is closed, and nobody waits for what was made: one request less.
-    if how.write && !opened.made { caching } else { caching | FopenFlags::FOPEN_NOFLUSH }
+    // What only reads has nothing to hand over when it is closed: one request less.
+    if how.write { caching } else { caching | FopenFlags::FOPEN_NOFLUSH }
 }
 
 /// What the kernel may do with a file that is opened only so that others hear of it: nothing.

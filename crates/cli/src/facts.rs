@@ -35,6 +35,8 @@ pub(crate) struct Peer {
     pub(crate) behind_us: u64,
     /// Entries we have and they lack.
     pub(crate) behind_them: u64,
+    #[serde(default)]
+    pub(crate) synced: bool,
     /// Bytes sent and not acknowledged.
     #[serde(default)]
     pub(crate) in_flight: usize,
@@ -273,6 +275,7 @@ impl From<PeerStatus> for Peer {
             last_heard: p.last_heard.map(unix),
             behind_us: p.behind_us,
             behind_them: p.behind_them,
+            synced: p.synced,
             in_flight: p.in_flight,
             queued: p.queued,
             bytes_in: p.bytes_in,

@@ -215,6 +215,8 @@ pub struct PeerStatus {
     pub behind_us: u64,
     /// Entries we have and they lack.
     pub behind_them: u64,
+    /// Whether all that both share was compared, and is the same.
+    pub synced: bool,
     /// Bytes sent and not acknowledged.
     pub in_flight: usize,
     /// Bytes that wait to be sent.

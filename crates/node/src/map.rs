@@ -25,6 +25,7 @@ impl LinkStatus {
             connected,
             behind_us: view.behind_us,
             behind_them: view.behind_them,
+            synced: view.synced,
             heard: view.heard_at.and_then(since),
             in_flight: view.in_flight,
         }
@@ -105,7 +106,7 @@ fn facts(peer: &PeerStatus, now: SystemTime) -> Vec<String> {
         facts.push(format!("they lack {}", peer.behind_them));
     }
     if peer.behind_us == 0 && peer.behind_them == 0 && peer.connected {
-        facts.push("in step".to_owned());
+        facts.push(if peer.synced { "in step" } else { "not compared yet" }.to_owned());
     }
     if peer.in_flight + peer.queued > 0 {
         facts.push(format!("{} bytes under way", peer.in_flight + peer.queued));
@@ -191,6 +192,7 @@ mod tests {
             last_heard: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000)),
             behind_us: 0,
             behind_them: if connected { 0 } else { 3 },
+            synced: true,
             in_flight: 0,
             queued: 0,
             bytes_in: 0,

@@ -235,13 +235,6 @@ impl Node {
         Ok(self.core.store.bulk().scratch()?)
     }
 
-    /// Whether so many more bytes can be saved; to be asked where the save itself has nobody to tell.
-    ///
-    /// Errors: the disk is full.
-    pub fn has_room(&self, bytes: u64) -> Result<()> {
-        Ok(self.core.store.has_room(bytes)?)
-    }
-
     /// Makes an empty file, only in memory until it is saved or settled; `local` is never sent.
     pub fn create(&self, room: Oid, name: &str, perm: u16, local: bool) -> Result<Oid> {
         let room = self.core.now_at(room);

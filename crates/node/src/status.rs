@@ -22,6 +22,8 @@ pub(crate) struct LinkStatus {
     pub(crate) connected: bool,
     pub(crate) behind_us: u64,
     pub(crate) behind_them: u64,
+    /// Whether all that both share was compared, and is the same.
+    pub(crate) synced: bool,
     /// When anything last came from it in this run.
     pub(crate) heard: Option<std::time::SystemTime>,
     /// Bytes sent and not acknowledged.
@@ -132,6 +134,7 @@ impl Core {
             last_heard: (peer.seen > 0).then(|| clock::from_ms(peer.seen)),
             behind_us: 0,
             behind_them: 0,
+            synced: false,
             in_flight: 0,
             queued: 0,
             bytes_in: 0,
@@ -144,6 +147,7 @@ impl Core {
                 status.connected |= link.connected;
                 status.behind_us += link.behind_us;
                 status.behind_them += link.behind_them;
+                status.synced |= link.synced;
                 status.last_heard = status.last_heard.max(link.heard);
                 status.in_flight += link.in_flight;
             }

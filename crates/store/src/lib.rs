@@ -153,12 +153,6 @@ impl Store {
         self.inner.writing.defer(batch)
     }
 
-    /// Whether a batch of so many bytes would be taken now. Errors: as `apply`.
-    pub fn has_room(&self, bytes: u64) -> Result<(), Error> {
-        self.inner.commit.usable()?;
-        self.inner.engine.reserve.has_room(bytes)
-    }
-
     /// Waits until a batch, and with it all before, is durable; the commit begins at once. Errors: `Poisoned`.
     pub fn wait(&self, ticket: Ticket) -> Result<(), Error> {
         self.inner.commit.wait(ticket)

@@ -66,18 +66,6 @@ impl Reserve {
         Ok(())
     }
 
-    /// Whether there is room for what was admitted and so many bytes more; nothing is taken.
-    pub(crate) fn has_room(&self, bytes: u64) -> Result<(), Error> {
-        let pending = self.state.lock().pending;
-        let cost = bytes
-            .saturating_mul(AMPLIFICATION)
-            .saturating_add(PER_RECORD)
-            .min(bytes.saturating_add(SEGMENTS));
-        let need = self.floor.saturating_add(pending).saturating_add(cost);
-        let free = self.free()?;
-        if free < need { Err(Error::NoSpace { free, need }) } else { Ok(()) }
-    }
-
     /// Whether a file of bulk data may be begun.
     pub(crate) fn admit_file(&self) -> Result<(), Error> {
         let free = self.free()?;

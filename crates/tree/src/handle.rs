@@ -53,9 +53,6 @@ pub struct Opened {
     /// The file that holds just what the handle shows and never changes, where every open handle of the inode may
     /// read from it.
     pub whole: Option<Arc<File>>,
-    /// Closing it need not wait for anything: it was made by this opening, and what could go wrong with saving it
-    /// was found out when it was written.
-    pub made: bool,
 }
 
 /// An open file.
@@ -69,8 +66,6 @@ pub(crate) struct OpenFile {
     pub(crate) elsewhere: bool,
     /// The kernel may serve it by itself.
     pub(crate) whole: bool,
-    /// Its close tells nothing: see [`Opened::made`].
-    pub(crate) made: AtomicBool,
     /// The bytes it shows; another copy only after `tail -f` moved on.
     pub(crate) copy: RwLock<Arc<WorkingCopy>>,
     /// Written through since its last flush.

@@ -29,7 +29,7 @@ impl Tree {
     ///
     /// Errors: it is a room, may not be written, or its bytes cannot be had.
     pub fn open(&self, ino: u64, how: How, caller: Caller) -> Result<Opened> {
-        let direct = |handle| Opened { handle, caching: Caching::Direct, whole: None, made: false };
+        let direct = |handle| Opened { handle, caching: Caching::Direct, whole: None };
         match self.key_of(ino)? {
             Key::Control(control) if control.is_room() => Err(is_a_room()),
             Key::Control(_) if how.write => {
@@ -106,22 +106,19 @@ impl Tree {
             Err(error) => return Err(error.into()),
         };
         let attr = self.0.node.attr(oid)?;
-        let (copy, made) = match self.already_held(oid) {
+        let copy = match self.already_held(oid) {
             // Somebody opened it before we had a copy: there must be one only.
             Some(copy) => {
                 self.0.node.settle(oid)?;
-                (copy, false)
+                copy
             }
-            None => (self.hold_newborn(oid, &attr), true),
+            None => self.hold_newborn(oid, &attr),
         };
         self.0.reads.lock().given(room, name);
         let ino = self.0.inodes.lock().look_up(Key::Object(oid), parent, name);
         let seat = self.seat(ino, &copy, how, Caller::default())?;
         let opened = self.register(copy, how, who, Noted::default(), None, seat);
-        if made && let Ok(file) = self.0.handles.file(opened.handle) {
-            file.made.store(true, Ordering::Relaxed);
-        }
-        Ok((self.getattr(ino)?, Opened { made, ..opened }))
+        Ok((self.getattr(ino)?, opened))
     }
 
     /// At most `len` bytes from `offset`, fewer only at the end.
@@ -162,10 +159,6 @@ impl Tree {
         }
         let copy = file.copy();
         let at = if file.how.append { None } else { Some(offset) };
-        if file.made.load(Ordering::Relaxed) {
-            // Its close is not heard before it returns: a full disk must be told of now.
-            self.0.node.has_room(data.len() as u64)?;
-        }
         if copy.write(at, data, file.who, &self.0.node)? {
             self.0.idle.watch(&copy);
         }
@@ -312,7 +305,6 @@ impl Tree {
             base,
             elsewhere,
             whole: whole.is_some(),
-            made: AtomicBool::new(false),
             copy: RwLock::new(copy),
             wrote: AtomicBool::new(false),
             noted: Mutex::new(noted),
@@ -322,7 +314,7 @@ impl Tree {
             // What comes out of the kernel's cache is never asked for here.
             self.note_read(&file, &file.copy());
         }
-        Opened { handle: self.0.handles.insert(Handle::File(file)), caching, whole, made: false }
+        Opened { handle: self.0.handles.insert(Handle::File(file)), caching, whole }
     }
 
     // The kernel takes what was written for the bytes of the file that has the name.

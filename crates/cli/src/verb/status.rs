@@ -80,7 +80,8 @@ pub(crate) fn peer_row(peer: &Peer) -> Vec<String> {
         (false, true, None) => "not seen since the start".into(),
     };
     let behind = match (peer.behind_us, peer.behind_them) {
-        (0, 0) => "in step".into(),
+        (0, 0) if peer.synced => "in step".into(),
+        (0, 0) => "not compared yet".into(),
         (ours, theirs) => format!("we lack {ours}, they lack {theirs} entries"),
     };
     vec![peer.name.clone(), seen, behind, peer.addr.clone().unwrap_or_default()]
