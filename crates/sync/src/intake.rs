@@ -163,7 +163,12 @@ impl Sync {
             // A fork somewhere below: look further back each time. Whoever has holes themselves may have nothing
             // further back either.
             let Some(log) = self.spaces.log_mut(&key) else { return };
-            if log.walk > last && now < log.walked_at + WALK_AGAIN {
+            let again = log.walked_at + WALK_AGAIN;
+            if log.walk > last && now < again {
+                // What was asked for came, and cannot be used yet: to ask for it again would bring the same.
+                if let Some(lag) = from.link().and_then(|id| self.peers.get_mut(&id)?.lag.get_mut(&key)) {
+                    lag.ask_at = lag.ask_at.max(again);
+                }
                 return;
             }
             if log.walk > last {

@@ -33,8 +33,10 @@ pub(crate) struct Lag {
     pub(crate) next: u64,
     /// When something may be sent (again).
     pub(crate) due: u64,
-    /// When what was sent counts as lost.
+    /// When what was sent is sent again, if no ack comes.
     pub(crate) retry_at: u64,
+    /// When what was sent counts as lost; somebody far is sent it again before, where there is room for that.
+    pub(crate) lost_at: u64,
     /// Whether the peer has spoken since the link came up; before it has, what it lacks is a guess.
     pub(crate) confirmed: bool,
     /// Places below this were sent on an earlier connection, far away, and may have arrived since.
@@ -64,6 +66,7 @@ impl Lag {
             next,
             due,
             retry_at: u64::MAX,
+            lost_at: 0,
             confirmed: true,
             doubt: None,
             tries: 0,

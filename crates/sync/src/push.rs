@@ -13,6 +13,11 @@ use base::{Hash, SpaceTag};
 const BATCH_BYTES: usize = 1 << 20;
 /// Bytes in the carrier's queue above which nothing more is loaded, however fast the link.
 const QUEUE_HIGH: usize = 4 << 20;
+/// Milliseconds before what was sent to somebody far is sent again as long as the link has nothing else to do; twice
+/// as long each time. An ack would take longer than several of them.
+const FAR_AGAIN: u64 = 60_000;
+/// Milliseconds of the link that may be spent on that at a time.
+const FAR_SPARE: u64 = 60_000;
 /// Milliseconds before something that the store did not have is tried again.
 const NOTHING_THERE: u64 = 30_000;
 
@@ -137,8 +142,17 @@ impl Sync {
         let peer = self.peers.get_mut(&id)?;
         let wait = peer.patience(self.config.patience);
         let far = peer.is_far();
-        for Due { key, from, to, .. } in due {
+        let spare = peer.has_to_spare(now, FAR_SPARE);
+        for Due { key, from, to, weight, .. } in due {
             let Some(lag) = peer.lag.get_mut(&key) else { continue };
+            if far && lag.retry_at <= now && now < lag.lost_at && (weight as u64) > spare {
+                // There is more to do than to repeat what may well arrive.
+                lag.retry_at = lag.lost_at.min(now + FAR_AGAIN);
+                if lag.next > to {
+                    lag.due = lag.retry_at;
+                }
+                continue;
+            }
             match lag.offered {
                 None if lag.tries == 0
                     && lag.next <= to
@@ -255,6 +269,7 @@ impl Sync {
                 peer.serve.push_front(Load::Range { range: rest, asked: true });
             }
             let wait = peer.ack_wait(now, self.config.patience).saturating_add(bytes as u64 / 128);
+            let far = peer.is_far();
             if let Some(lag) = peer.lag.get_mut(&(range.tag, range.log)) {
                 if next > last || lag.next >= range.from {
                     lag.next = lag.next.max(next);
@@ -262,7 +277,10 @@ impl Sync {
                 if bytes == 0 {
                     lag.due = now + NOTHING_THERE;
                 } else if done {
-                    let retry = now.saturating_add(Peer::backed_off(wait, lag.tries));
+                    let lost = now.saturating_add(Peer::backed_off(wait, lag.tries));
+                    lag.lost_at = lost;
+                    let again = now.saturating_add(FAR_AGAIN << lag.tries.min(10));
+                    let retry = if far { lost.min(again) } else { lost };
                     lag.retry_at = if lag.retry_at > now { lag.retry_at.min(retry) } else { retry };
                     lag.due = lag.retry_at;
                 }

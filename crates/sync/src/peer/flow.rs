@@ -78,6 +78,11 @@ impl Peer {
         waits.then(|| now.saturating_add((self.queue(now) / self.speed().max(1)).max(10)))
     }
 
+    /// Bytes that an idle link carries in so many milliseconds; none where there is something in the queue.
+    pub(crate) fn has_to_spare(&self, now: u64, time: u64) -> u64 {
+        if self.queue(now) > 0 { 0 } else { self.speed().saturating_mul(time) }
+    }
+
     /// Milliseconds until the ack of what is sent now should be here.
     pub(crate) fn ack_wait(&self, now: u64, least: u64) -> u64 {
         let bytes = if self.is_far() { self.queue(now) } else { self.in_flight as u64 };
