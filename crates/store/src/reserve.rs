@@ -60,7 +60,10 @@ impl Reserve {
         }
         if missing > 0 && !state.unsupported {
             let more = missing + AHEAD.min(free - need);
-            state.unsupported = !self.set_apart(len, apart + more)? || self.apart()?.1 < want;
+            let taken = self.set_apart(len, apart + more)?;
+            let (now, apart) = self.apart()?;
+            // Where the engine wrote meanwhile, what it wrote was set apart before.
+            state.unsupported = !taken || now == len && apart < want;
         }
         state.pending = state.pending.saturating_add(cost);
         Ok(())
