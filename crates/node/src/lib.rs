@@ -42,6 +42,7 @@ mod node;
 mod open;
 mod opening;
 mod placing;
+mod plan;
 mod policy;
 mod read;
 mod reads;
