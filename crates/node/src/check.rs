@@ -146,9 +146,7 @@ fn check_entries(core: &Core, report: &mut FsckReport) -> Result<()> {
 fn check_blobs(core: &Core, report: &mut FsckReport) -> Result<()> {
     for space in space_ids(core) {
         let tag = space.tag();
-        for found in
-            core.store.range(&record::chunk_key(&tag, &base::ChunkId::default())[..1 + SpaceTag::LEN])
-        {
+        for found in core.store.range(&record::chunks_of(&tag)) {
             let (key, _) = found?;
             let id = base::ChunkId::from_slice(&key[key.len() - base::ChunkId::LEN..])?;
             if let Err(e) = core.sealed_chunk(&tag, &id) {

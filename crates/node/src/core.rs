@@ -27,7 +27,7 @@ use store::{Store, Ticket};
 
 /// What all threads of a node share.
 ///
-/// Locks are taken in this order: `log`, `writer`, then `state`, then `rendered`. Nobody waits for a
+/// Locks are taken in this order: `telling`, `log`, `writer`, then `state`, then `rendered`. Nobody waits for a
 /// disk or a friend while holding `state`.
 pub(crate) struct Core {
     pub(crate) keys: Keys,

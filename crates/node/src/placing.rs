@@ -12,7 +12,7 @@ use crate::link::ToLink;
 use crate::names::{must_show, remove_steps};
 use crate::record::{self, Placing, SpaceRecord};
 use crate::state::Space;
-use base::{Kind, ObjectId, Oid, SpaceId, SpaceTag};
+use base::{Kind, ObjectId, Oid, SpaceId};
 use object::{DoorKind, Target};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -197,7 +197,7 @@ impl Core {
         let mut batch = Batch::new();
         batch.remove(record::node_key("space", &tag.0));
         let mut bulk = Vec::new();
-        for found in self.store.range(&record::blob_key(&tag, &base::Hash::default())[..1 + SpaceTag::LEN]) {
+        for found in self.store.range(&record::blobs_of(&tag)) {
             bulk.push(record::from_bytes::<record::BlobRecord>(&found?.1, "blob record")?.bulk.name);
         }
         for found in self.store.range(&record::entries_of(&tag)) {

@@ -111,6 +111,10 @@ pub(crate) fn chunk_key(tag: &SpaceTag, chunk: &ChunkId) -> Vec<u8> {
     key(&[b"k", &tag.0, &chunk.0])
 }
 
+pub(crate) fn chunks_of(tag: &SpaceTag) -> Vec<u8> {
+    key(&[b"k", &tag.0])
+}
+
 pub(crate) fn local_key(tag: &SpaceTag, object: &ObjectId) -> Vec<u8> {
     key(&[b"l", &tag.0, &object.0])
 }
@@ -121,6 +125,10 @@ pub(crate) fn locals_of(tag: &SpaceTag) -> Vec<u8> {
 
 pub(crate) fn blob_key(tag: &SpaceTag, content: &Hash) -> Vec<u8> {
     key(&[b"b", &tag.0, &content.0])
+}
+
+pub(crate) fn blobs_of(tag: &SpaceTag) -> Vec<u8> {
+    key(&[b"b", &tag.0])
 }
 
 pub(crate) fn newborn_key(tag: &SpaceTag, object: &ObjectId) -> Vec<u8> {

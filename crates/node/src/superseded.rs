@@ -88,7 +88,7 @@ impl Core {
     fn chunks_in(&self, contents: &BTreeMap<Key, BlobRecord>) -> Result<BTreeSet<(SpaceTag, ChunkId)>> {
         let mut chunks = BTreeSet::new();
         for tag in contents.keys().map(|key| key.0).collect::<BTreeSet<_>>() {
-            for item in self.store.range(&record::chunk_key(&tag, &ChunkId::default())[..1 + SpaceTag::LEN]) {
+            for item in self.store.range(&record::chunks_of(&tag)) {
                 let (key, value) = item?;
                 let at: ChunkRecord = record::from_bytes(&value, "chunk record")?;
                 if contents.contains_key(&(tag, at.content)) {
