@@ -14,8 +14,9 @@ use std::time::Duration;
 pub struct Raw {
     pub peer: PeerId,
     muxer: StreamMuxerBox,
-    /// Streams the other end opened.
-    pub inbound: usize,
+    /// Streams the other end opened: held without an answer, for whoever drops one refuses it, and the other
+    /// end may close the connection for that.
+    pub inbound: Vec<SubstreamBox>,
     pub broken: bool,
 }
 
@@ -36,7 +37,7 @@ pub async fn dial(key: &Keypair, addr: &str) -> Result<Raw, String> {
     let opts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
     let dialed = transport(key).dial(addr.parse().unwrap(), opts).map_err(|e| e.to_string())?.await;
     let (peer, muxer) = dialed.map_err(|e| e.to_string())?;
-    Ok(Raw { peer, muxer, inbound: 0, broken: false })
+    Ok(Raw { peer, muxer, inbound: Vec::new(), broken: false })
 }
 
 impl Raw {
@@ -46,7 +47,7 @@ impl Raw {
         poll_fn(|cx| {
             while !self.broken {
                 match self.muxer.poll_inbound_unpin(cx) {
-                    Poll::Ready(Ok(_)) => self.inbound += 1,
+                    Poll::Ready(Ok(stream)) => self.inbound.push(stream),
                     Poll::Ready(Err(_)) => self.broken = true,
                     Poll::Pending => break,
                 }
@@ -67,6 +68,13 @@ impl Raw {
     pub async fn closed_within(&mut self, time: Duration) -> bool {
         self.drive(tokio::time::sleep(time)).await;
         self.broken
+    }
+
+    /// Waits until the other end has opened a stream, or closes.
+    pub async fn opened(&mut self) {
+        while self.inbound.is_empty() && !self.broken {
+            self.drive(tokio::time::sleep(Duration::from_millis(10))).await;
+        }
     }
 
     pub async fn stream(&mut self) -> Option<SubstreamBox> {
