@@ -132,13 +132,17 @@ impl Carrier {
                 self.changed = false;
                 wake = self.tick(Instant::now());
             }
+            // What the node decided holds before anything that comes from outside is judged: a friend who
+            // dials right after `allow` is no stranger any more. Tokio's budget lets the swarm have its turn
+            // among many commands.
             tokio::select! {
-                event = self.swarm.select_next_some() => self.on_swarm(event),
+                biased;
                 command = commands.recv() => match command {
                     Some(command) => self.on_command(command),
                     None => return,
                 },
                 Some(note) = self.reports.recv() => self.on_note(note),
+                event = self.swarm.select_next_some() => self.on_swarm(event),
                 () = until(wake) => {}
             }
         }
