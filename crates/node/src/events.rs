@@ -28,8 +28,10 @@ impl Events {
         if listeners.is_empty() {
             return;
         }
-        // Content that was saved here is known to the face that saved it: no thread is woken for it.
-        let news = events.into_iter().filter(|e| !matches!(e, Event::Content { remote: false, .. }));
+        // What was saved or set here is known to the face that did it: no thread is woken for it.
+        let known =
+            |e: &Event| matches!(e, Event::Content { remote: false, .. } | Event::Attr { remote: false, .. });
+        let news = events.into_iter().filter(|e| !known(e));
         for event in news {
             listeners.retain_mut(|listener| listener.send(&event));
         }
