@@ -34,6 +34,8 @@ pub const CHUNK_BYTES: usize = (4 << 20) + 64;
 pub const XATTR_BYTES: usize = 64 << 10;
 /// Bytes of all of an object's extended attributes.
 pub const XATTRS_BYTES: usize = 128 << 10;
+/// Patterns by which one room names what is scratch in it.
+pub const SCRATCH_PATTERNS: usize = 256;
 /// Chunks that a manifest names itself; above that they are named by chunks of the manifest.
 pub const MANIFEST_CHUNKS: usize = 4096;
 /// Recipients of one epoch's wraps.

@@ -225,7 +225,7 @@ impl Core {
         if let Some(local) = self.stored_local(&Oid { space: *space, object: birth.id })? {
             head.set_local(local);
         }
-        head.perm = birth.meta.perm;
+        head.set_meta(&birth.meta);
         set_content(&mut head, &birth.content);
         put_birth(batch, &tag, &birth, &mut head);
         head.put(batch, &tag, &birth.id);

@@ -152,10 +152,16 @@ impl<'a> Copying<'a> {
         while let Some(room) = order.get(next).copied() {
             next += 1;
             let Some(there) = rooms.get(&room).copied() else { continue };
+            // Before anything is made in the copy.
+            let rule = self.core.scratch_names(&Oid { space: self.from, object: room })?;
+            if rule != self.core.scratch_names(&there)? {
+                self.core.set_scratch_names(&there, &rule)?;
+            }
             for (name, leading) in self.seen.names.get(&room).into_iter().flatten() {
                 match leading {
                     Leading::Room(object) => {
-                        rooms.insert(*object, self.room(&there, name)?);
+                        let local = self.seen.stamps.get(object).is_some_and(|stamp| stamp.local);
+                        rooms.insert(*object, self.room(&there, name, local)?);
                         order.push(*object);
                     }
                     Leading::File(object) => self.file(object, &there, name)?,
@@ -175,14 +181,14 @@ impl<'a> Copying<'a> {
         Ok(())
     }
 
-    fn room(&self, to: &Oid, name: &str) -> Result<Oid> {
+    fn room(&self, to: &Oid, name: &str, local: bool) -> Result<Oid> {
         if let Ok(there) = self.core.lookup(to, name) {
             if there.what == What::Room && matches!(there.target, Leads::Object(_)) {
                 return Ok(there.target.oid());
             }
             self.remove(to, name)?;
         }
-        self.core.locked(|core| core.mkdir(*to, name))
+        self.core.locked(|core| core.mkdir_as(*to, name, local))
     }
 
     // The name leads to the copy of the file, and the copy has its content.
@@ -190,7 +196,7 @@ impl<'a> Copying<'a> {
         let Some(stamp) = self.seen.stamps.get(object) else { return Ok(()) };
         let source = Oid { space: self.from, object: *object };
         let link = stamp.kind == object::Type::Link;
-        let stays = self.core.with_space(&to.space, |space| Ok(space.stays(&to.object, name)))?;
+        let stays = self.core.with_space(&to.space, |space| Ok(space.stays_as_room(&to.object, name)))?;
         let suits = |at: &Oid| self.suits(at, &source, stamp, stamp.local || stays);
         let known = self.copies.get(object).filter(|(copy, _)| suits(copy)).cloned();
         let there = self.core.lookup(to, name).ok();

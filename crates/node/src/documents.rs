@@ -134,7 +134,7 @@ pub(crate) fn read_head(head: &mut Head, doc: &Doc) {
     head.kind = doc.kind();
     head.heads = doc.heads();
     head.clock = doc.clock();
-    head.perm = doc.meta().perm;
+    head.set_meta(&doc.meta());
     head.others.clear();
     match head.kind {
         Type::Room => head.size = 0,

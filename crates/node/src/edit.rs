@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::names::writable;
 use crate::policy::{self, INLINE_BYTES};
 use crate::record::{self, Bulk, PendingChange};
+use crate::rules;
 use crate::state::Newborn;
 use crate::steps::{newborn_head, put_newborn};
 use base::{Kind, Oid, limit};
@@ -438,6 +439,9 @@ impl Core {
 
     /// Sets or removes attributes.
     pub(crate) fn set_meta(&self, oid: &Oid, edit: MetaEdit) -> Result<()> {
+        if let Some(Some(rule)) = edit.xattrs.get(rules::SCRATCH) {
+            rules::check(rule)?;
+        }
         let mut writer = self.write_of(oid);
         let oid = &self.now_at(*oid);
         let newborn = self.check_writable(oid)?;
@@ -452,7 +456,7 @@ impl Core {
             let mut state = self.state.write();
             if let Some(space) = state.space_mut(&oid.space) {
                 if let Some(head) = space.heads.get_mut(&oid.object) {
-                    head.perm = newborn.birth.meta.perm;
+                    head.set_meta(&newborn.birth.meta);
                     head.mtime = newborn.birth.meta.mtime.unwrap_or(head.mtime);
                     head.ctime = Some(clock::now_ns());
                 }

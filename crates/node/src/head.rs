@@ -1,8 +1,9 @@
 //! The head of an object: all that is known of it without opening its document.
 
 use crate::record::{HeadRecord, OwnRecord};
+use crate::rules::Rule;
 use base::{DeviceId, Hash};
-use object::{Clock, Heads, Type};
+use object::{Clock, Heads, Meta, Type};
 
 /// What the index knows of an object.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub(crate) struct Head {
     /// Bytes of its content.
     pub(crate) size: u64,
     pub(crate) perm: Option<u16>,
+    /// A room's: which names are scratch in it.
+    pub(crate) rule: Option<Rule>,
     pub(crate) heads: Heads,
     pub(crate) clock: Clock,
     /// The hash of its content: of the manifest for chunked content, of the bytes where they are
@@ -44,6 +47,7 @@ impl Head {
             edited: false,
             size: 0,
             perm: None,
+            rule: None,
             heads: Heads::default(),
             clock: Clock::new(),
             content: None,
@@ -76,6 +80,7 @@ impl Head {
             appended: self.appended,
             mtime: self.mtime,
             chunked: self.chunked,
+            rule: self.rule.as_ref().map(Rule::text),
         }
     }
 
@@ -85,6 +90,7 @@ impl Head {
             edited: record.edited,
             size: record.size,
             perm: record.perm,
+            rule: record.rule.as_ref().and_then(|text| Rule::read(text.as_bytes())),
             heads: Heads::new(record.heads),
             clock: record.clock.into_iter().collect(),
             content: record.content,
@@ -99,6 +105,12 @@ impl Head {
             snapshot: record.snapshot,
             appended: record.appended,
         }
+    }
+
+    /// Takes over what is set on the object, for everybody.
+    pub(crate) fn set_meta(&mut self, meta: &Meta) {
+        self.perm = meta.perm;
+        self.rule = Rule::of(meta).filter(|_| self.kind == Type::Room);
     }
 
     /// What the view is told of the object's birth. Content is compared only between unedited files.

@@ -21,13 +21,19 @@ impl Core {
 
     /// Makes a room.
     pub(crate) fn mkdir(&self, room: Oid, name: &str) -> Result<Oid> {
+        self.mkdir_as(room, name, false)
+    }
+
+    /// Makes a room; a local one is never sent, nor what is made in it.
+    pub(crate) fn mkdir_as(&self, room: Oid, name: &str, local: bool) -> Result<Oid> {
         let n =
             self.with_space(&room.space, |space| Ok(space.view.next_room_n(room.object, name.as_bytes())))?;
         // Rooms of one name are one room; one of this device alone is nobody else's.
-        let stays = self.with_space(&room.space, |space| Ok(space.stays(&room.object, name)))?;
-        let id = if stays { new_object()? } else { ObjectId::of_room(&room.object, name.as_bytes(), n) };
+        let stays = self.with_space(&room.space, |space| Ok(space.stays_as_room(&room.object, name)))?;
+        let id =
+            if local || stays { new_object()? } else { ObjectId::of_room(&room.object, name.as_bytes(), n) };
         let birth = Birth { id, kind: Type::Room, meta: Meta::default(), content: Content::Empty };
-        self.give_birth(room, name, birth, false, false)
+        self.give_birth(room, name, birth, false, local)
     }
 
     /// Makes a symlink.
@@ -51,7 +57,7 @@ impl Core {
         let id = birth.id;
         let (steps, local) = self.with_space(&room.space, |space| {
             free_name(space, &room.object, name)?;
-            let local = local || space.stays(&room.object, name);
+            let local = local || space.stays_as_room(&room.object, name);
             let newborn = Newborn { birth, bulk: None, local, open, stored: false };
             let add = self.add_door(space, room.object, name, place_of(id), DoorKind::Place, local)?;
             Ok((self.settled(space, &[room.object], vec![Step::Born(newborn), add])?, local))
@@ -156,7 +162,7 @@ impl Core {
             if from == to && old == new {
                 return Ok(Vec::new());
             }
-            space.same_side((from.object, old), (to.object, new))?;
+            space.same_side(&source, (from.object, old), (to.object, new))?;
             let mut steps = Vec::new();
             if is_room_here(space, &source) {
                 check_no_cycle(space, &source, to.object)?;
@@ -192,7 +198,8 @@ impl Core {
             if one.target == other.target {
                 return Ok(Vec::new());
             }
-            space.same_side((from.object, old), (to.object, new))?;
+            space.same_side(&one, (from.object, old), (to.object, new))?;
+            space.same_side(&other, (to.object, new), (from.object, old))?;
             for (moving, into) in [(&one, to.object), (&other, from.object)] {
                 if is_room_here(space, moving) {
                     check_no_cycle(space, moving, into)?;
@@ -222,10 +229,18 @@ impl Core {
         // What had only a local name gets one that travels, if the new one does and it means something elsewhere.
         let special = here(&source.target).is_some_and(|object| space.is_special(&object));
         let newborn = here(&source.target).and_then(|object| space.pending.births.get(&object));
-        let newborn = newborn.filter(|newborn| newborn.local);
-        let local = special || newborn.is_some() && is_scratch(new) || space.stays(&to, new);
-        if let Some(newborn) = newborn.filter(|_| !local) {
-            steps.push(Step::Born(Newborn { local: false, ..newborn.clone() }));
+        let ruled = space.names_scratch(&to, new);
+        // A temporary that takes a name that rules call scratch, as compilers do, is scratch if nobody heard of it.
+        let unheard = |n: &Newborn| {
+            ruled
+                && n.birth.kind != Type::Room
+                && !space.heads.get(&n.birth.id).is_some_and(|head| head.edited)
+        };
+        let newborn = newborn.filter(|newborn| newborn.local || unheard(newborn));
+        let scratch = newborn.is_some() && (ruled || is_scratch(new));
+        let local = special || scratch || space.stays(&to, new);
+        if let Some(newborn) = newborn.filter(|newborn| newborn.local != local) {
+            steps.push(Step::Born(Newborn { local, ..newborn.clone() }));
         }
         steps.extend(self.hand_over(space, from, source, to, new, (kind, local))?);
         Ok(steps)

@@ -566,6 +566,17 @@ impl Node {
         self.core.members(path)
     }
 
+    /// The names that are scratch in the room at a path: never sent, there and below. Errors: it is no room.
+    pub fn scratch_names(&self, path: &str) -> Result<Vec<String>> {
+        self.core.scratch_names(&self.core.resolve(path)?)
+    }
+
+    /// Gives a room other scratch names; what is shared already stays shared. Errors: it may not be written, or one
+    /// of them is no pattern for a name.
+    pub fn set_scratch_names(&self, path: &str, names: &[String]) -> Result<()> {
+        self.core.set_scratch_names(&self.core.resolve(path)?, names)
+    }
+
     /// The history of what is at a path, the newest first.
     pub fn log(&self, path: &str, max: usize) -> Result<Vec<LogLine>> {
         self.core.log_of(path, max)

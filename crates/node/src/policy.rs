@@ -53,11 +53,13 @@ pub(crate) fn is_repository(name: &str) -> bool {
     name == base::name::REPOSITORY
 }
 
-/// Why a file is never sent, by its path.
-pub(crate) fn why_local(path: &str) -> &'static str {
+/// Why a file is never sent, by its path, and whether the rules of its room name it.
+pub(crate) fn why_local(path: &str, ruled: bool) -> &'static str {
     let name = path.rsplit('/').next().unwrap_or(path);
     if is_repository(name) {
         "a git repository of this device alone: not backed up"
+    } else if ruled {
+        "named as scratch by a rule of its room"
     } else if ["-journal", "-wal", "-shm"].iter().any(|end| name.ends_with(end)) {
         "belongs to a database that is open on this device"
     } else if name.ends_with(".lock") {

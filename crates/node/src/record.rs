@@ -536,6 +536,9 @@ pub(crate) struct HeadRecord {
     /// Whether the content is chunks (a manifest) rather than bytes of its own.
     #[n(13)]
     pub(crate) chunked: bool,
+    /// A room's scratch names.
+    #[n(14)]
+    pub(crate) rule: Option<String>,
 }
 
 /// The encoding of a record.

@@ -95,10 +95,11 @@ impl Core {
     fn unshared(&self, state: &State) -> Vec<(String, &'static str)> {
         // Rooms first: much may depend on them, and they are few.
         let path = |oid| crate::read::path(state, self.root(), &oid);
-        let things = local_things(state).filter_map(|(oid, kind)| Some((kind != Type::Room, path(oid)?)));
-        let things: std::collections::BTreeSet<(bool, String)> = things.collect();
-        let paths = things.into_iter().map(|(_, path)| path).take(UNSHARED);
-        paths.map(|path| (path.clone(), crate::policy::why_local(&path))).collect()
+        let things = local_things(state)
+            .filter_map(|(oid, kind)| Some((kind != Type::Room, path(oid)?, is_ruled(state, &oid))));
+        let things: std::collections::BTreeSet<(bool, String, bool)> = things.collect();
+        let first = things.into_iter().take(UNSHARED);
+        first.map(|(_, path, ruled)| (path.clone(), crate::policy::why_local(&path, ruled))).collect()
     }
 
     fn space_status(&self, state: &State, space: &crate::state::Space) -> SpaceStatus {
@@ -291,6 +292,15 @@ fn local_things(state: &State) -> impl Iterator<Item = (Oid, Type)> {
         let inside = |id: ObjectId| space.view.doors_of(id).iter().any(|(room, _)| space.is_local(room));
         let outermost = births.filter(move |newborn| !inside(newborn.birth.id));
         outermost.map(|newborn| (Oid { space: space.id, object: newborn.birth.id }, newborn.birth.kind))
+    })
+}
+
+// Whether rules of a room name it.
+fn is_ruled(state: &State, oid: &Oid) -> bool {
+    state.space(&oid.space).is_some_and(|space| {
+        space.view.doors_of(oid.object).into_iter().any(|(room, door)| {
+            space.view.shown_of(room, door).is_some_and(|shown| space.names_scratch(&room, &shown.name))
+        })
     })
 }
 

@@ -338,7 +338,7 @@ pub(crate) fn newborn_head(newborn: &Newborn, author: base::DeviceId) -> Head {
     let mut head = Head::new(birth.kind, author, mtime);
     let now = crate::clock::now_ns();
     (head.ctime, head.atime) = (Some(now), Some(now));
-    head.perm = birth.meta.perm;
+    head.set_meta(&birth.meta);
     set_content(&mut head, &birth.content);
     if let Some(bulk) = newborn.bulk {
         head.size = bulk.size;

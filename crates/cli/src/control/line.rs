@@ -21,6 +21,7 @@ pub(crate) enum Request {
     Join { spec: String, path: Option<Place> },
     Members { path: Place },
     Log { path: Place, max: usize },
+    Scratch { path: Place, names: Option<Vec<String>> },
     BundleExport { to: String, place: Destination, all: bool },
     BundleImport { path: PathBuf },
     Dtn(DtnWish),

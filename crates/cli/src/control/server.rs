@@ -227,6 +227,13 @@ fn answer(served: &Served, request: Request) -> Result<Value, Failure> {
         Request::Log { path, max } => {
             value(node.log(&at(&path)?, max)?.into_iter().map(Past::from).collect::<Vec<_>>())
         }
+        Request::Scratch { path, names } => {
+            let path = at(&path)?;
+            if let Some(names) = names {
+                node.set_scratch_names(&path, &names)?;
+            }
+            value(node.scratch_names(&path)?)
+        }
         Request::Dtn(wish) => carry::dtn(node, wish).and_then(value),
         Request::BundleExport { .. } | Request::BundleImport { .. } | Request::Down {} => {
             Err(Failure::of(Kind::Invalid, "answered elsewhere"))

@@ -14,6 +14,7 @@ mod log;
 mod man;
 mod members;
 mod peer;
+mod scratch;
 mod share;
 mod status;
 mod unit;
@@ -56,6 +57,7 @@ enum Verb {
     Join(join::Args),
     Members(members::Args),
     Log(log::Args),
+    Scratch(scratch::Args),
     #[command(subcommand)]
     Bundle(bundle::Bundle),
     Dtn(dtn::Args),
@@ -106,6 +108,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Join(args) => done(join::run(&home, &args)),
         Verb::Members(args) => done(members::run(&home, &args)),
         Verb::Log(args) => done(log::run(&home, &args)),
+        Verb::Scratch(args) => done(scratch::run(&home, &args)),
         Verb::Bundle(bundle) => bundle::run(&home, bundle),
         Verb::Dtn(args) => done(dtn::run(&home, args)),
         Verb::Fsck(args) => fsck::run(&home, &args),
@@ -165,6 +168,9 @@ mod tests {
             "join ann/garden plants",
             "members garden",
             "log garden",
+            "scratch garden",
+            "scratch garden target *.o",
+            "scratch garden --none",
             "bundle export --to bob /tmp/for-bob",
             "bundle export --to bob --spool /media/stick --all",
             "bundle import /media/stick --json",

@@ -178,6 +178,12 @@ impl View {
         Some((at.0, shown.name.to_string()))
     }
 
+    /// The room above a room, as `place` says it.
+    pub fn above(&self, room: ObjectId) -> Option<ObjectId> {
+        let at = self.places.get(&room)?;
+        self.shown_of(at.0, at.1).map(|_| at.0)
+    }
+
     /// The doors to an object that show, by room; those to an object of this id in another space too.
     pub fn doors_of(&self, object: ObjectId) -> Vec<DoorAt> {
         let Some(known) = self.objects.get(&object) else { return Vec::new() };
