@@ -121,6 +121,8 @@ fn one_round(at: &Path, repository: &Repository) -> Figures {
         }
         file.sync_all().expect("a disk");
     });
+    // At rest: whoever still works on what was written would be measured too, or would have read it already.
+    std::thread::sleep(REST);
     forget_pages();
     let mut piece = vec![0; 1 << 20];
     let mut whole = || {
@@ -133,8 +135,6 @@ fn one_round(at: &Path, repository: &Repository) -> Figures {
         }
     };
     let back = rate(blocks, &mut whole);
-    // At rest: whoever still works on what was written would be measured too.
-    std::thread::sleep(REST);
     let again: Vec<f64> = (0..AGAIN).map(|_| rate(blocks, &mut whole)).collect();
     let again = median(&again);
     fs::remove_file(&stream).expect("a removal");
