@@ -85,6 +85,8 @@ pub(crate) struct Link {
     pub(crate) allowed: BTreeMap<DeviceId, BTreeSet<SpaceTag>>,
     shared: BTreeSet<(DeviceId, SpaceTag)>,
     connected: BTreeSet<DeviceId>,
+    /// Those of whose link the carrier was told that it is worth having.
+    fruitful: BTreeSet<DeviceId>,
     /// The addresses that the carrier keeps trying, by friend.
     dialed: BTreeMap<DeviceId, Vec<String>>,
     /// How many people are known: with another, what waited may count.
@@ -125,6 +127,7 @@ impl Link {
             allowed: BTreeMap::new(),
             shared: BTreeSet::new(),
             connected: BTreeSet::new(),
+            fruitful: BTreeSet::new(),
             dialed: BTreeMap::new(),
             people: 0,
             pairings: BTreeMap::new(),
@@ -235,6 +238,7 @@ impl Link {
         match took {
             Took::Stored(_) => {
                 self.core.note_brought(from, log.device);
+                self.core.traffic.news(from);
                 self.step(Input::Stored {
                     tag,
                     log,
@@ -253,6 +257,7 @@ impl Link {
                 }
             }
             Took::Filled(_) => {
+                self.core.traffic.news(from);
                 let bytes = entry.bytes().len();
                 self.step(Input::Filled { tag, log, seq, hash, prev: header.prev, bytes });
                 self.tell_sum(&tag, &log);
@@ -275,6 +280,7 @@ impl Link {
             net::Event::Connected { peer, .. } => {
                 self.core.heard(&peer);
                 self.connected.insert(peer);
+                self.fruitful.remove(&peer);
                 self.step(Input::Connected { peer });
                 self.offer_spaces(&peer);
             }
@@ -287,7 +293,10 @@ impl Link {
                 self.remember();
             }
             net::Event::Received { peer, bytes } => match Envelope::decode(&bytes) {
-                Ok(envelope) => self.step(Input::Received { peer, envelope }),
+                Ok(envelope) => {
+                    self.core.traffic.received(&peer, &envelope);
+                    self.step(Input::Received { peer, envelope });
+                }
                 // A newer build says more than this one knows.
                 Err(e) if e.kind() == base::Kind::Unsupported => tracing::debug!("passed over: {e}"),
                 Err(e) => {
@@ -349,7 +358,8 @@ impl Link {
                 self.carried.delivered();
                 let _ = self.intake.send((from, tag, entry));
             }
-            Output::DeliverChunk { tag, id, bytes, .. } => {
+            Output::DeliverChunk { from, tag, id, bytes } => {
+                self.core.traffic.wanted(&from);
                 let _ = self.chunks.send(ToChunks::Arrived { tag, id, bytes });
             }
             Output::ChunkAbsent { .. } => {}
@@ -427,7 +437,10 @@ impl Link {
     // None if the queue is full; a peer that is not connected takes nothing and loses nothing.
     fn hand_over(&self, peer: &DeviceId, envelope: &Envelope) -> Option<usize> {
         match self.net.send(*peer, envelope.encode()) {
-            Ok(queued) => Some(queued),
+            Ok(queued) => {
+                self.core.traffic.sent(peer, envelope);
+                Some(queued)
+            }
             Err(e) if e.kind() == base::Kind::Busy => None,
             Err(_) => Some(0),
         }
@@ -482,6 +495,7 @@ impl Link {
             self.step(Input::Forget { peer });
         }
         self.allowed = plan.allowed;
+        self.core.traffic.keep(|device| self.allowed.contains_key(device));
         self.topics = plan.topics;
         self.net.allow(plan.friends.keys().copied().collect());
         self.net.subscribe(self.topics.keys().cloned().collect());
@@ -526,12 +540,19 @@ impl Link {
         }
     }
 
-    fn publish_status(&self) {
+    // What others see of the links. What a link brought may turn out after its end: the carrier hears it all the
+    // same, and does not wait long for the next.
+    fn publish_status(&mut self) {
+        let now = self.now();
         let mut links = self.core.links.lock();
         links.clear();
         for peer in self.allowed.keys() {
             let connected = self.connected.contains(peer);
-            links.insert(*peer, LinkStatus::of(&self.sync, peer, connected, self.now()));
+            let status = LinkStatus::of(&self.sync, peer, connected, now);
+            if status.fruitful && self.fruitful.insert(*peer) {
+                self.net.fruitful(*peer);
+            }
+            links.insert(*peer, status);
         }
     }
 }

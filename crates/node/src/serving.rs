@@ -23,8 +23,11 @@ pub(crate) fn serve_loop(core: &Core, net: &Net, inbox: &Receiver<ToChunks>) {
             None
         });
         let size = bytes.as_ref().map_or(0, Vec::len);
-        let envelope = Envelope::Chunk { tag, id, bytes }.encode();
-        let queued = send(net, &peer, envelope);
+        let envelope = Envelope::Chunk { tag, id, bytes };
+        let queued = send(net, &peer, envelope.encode());
+        if queued > 0 {
+            core.traffic.sent(&peer, &envelope);
+        }
         core.tell_link(ToLink::Sent { peer, job, bytes: size, queued });
     }
 }

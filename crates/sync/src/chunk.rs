@@ -180,7 +180,9 @@ impl Sync {
             self.chunks.open.remove(&wanted.order);
         }
         let Some(from) = self.chunks.delivered.remove(&(tag, id)) else { return };
-        if let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.connected) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        peer.fruitful = true;
+        if peer.connected {
             peer.chunk_acks.push((tag, id));
             peer.ack_at = Some(peer.ack_at.unwrap_or(u64::MAX).min(now + self.config.ack_after));
         }

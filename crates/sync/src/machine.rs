@@ -52,6 +52,8 @@ pub struct PeerView {
     pub behind_them: u64,
     /// Bytes sent and not acknowledged.
     pub in_flight: usize,
+    /// Whether the link, or the last one, brought either side further: an entry, a chunk, or an ack of one.
+    pub fruitful: bool,
 }
 
 impl Sync {
@@ -144,6 +146,7 @@ impl Sync {
             shared: peer.shared.len(),
             synced: !peer.shared.is_empty() && peer.shared.iter().all(|tag| peer.synced.contains(tag)),
             in_flight: peer.in_flight,
+            fruitful: peer.fruitful,
             ..PeerView::default()
         };
         let span = |range: Option<(u64, u64)>| {

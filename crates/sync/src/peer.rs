@@ -136,6 +136,8 @@ pub(crate) struct Peer {
     /// Spaces whose whole frontier the peer was given with the word to ask, and when.
     pub(crate) offered: BTreeMap<SpaceTag, u64>,
     pub(crate) heard_at: Option<u64>,
+    /// Whether the link, or the last one, brought either side further: an ack, an entry or a chunk.
+    pub(crate) fruitful: bool,
     /// When it had its turn in the round of hellos.
     pub(crate) turn: u64,
     pub(crate) hello_sent: Option<u64>,
@@ -200,6 +202,7 @@ impl Peer {
             synced: BTreeSet::new(),
             offered: BTreeMap::new(),
             heard_at: None,
+            fruitful: false,
             turn: 0,
             hello_sent: None,
             mismatches: 0,
@@ -250,6 +253,7 @@ impl Peer {
             }
         }
         self.connected = true;
+        self.fruitful = false;
         self.turn = now;
         self.unheard_since = Some(now);
     }

@@ -110,6 +110,7 @@ impl Peer {
         });
         let Some(at) = at else { return };
         self.in_flight = self.in_flight.saturating_sub(freed);
+        self.fruitful = true;
         // What has arrived is not in the carrier's queue.
         self.queued = self.queued.min(self.in_flight);
         self.stuck = false;
