@@ -15,6 +15,7 @@
 //! link is a task (`link`), as is each pairing exchange (`pairing`). What they have to tell goes
 //! through one bounded `queue` to the node.
 
+mod answer;
 mod carrier;
 mod counted;
 mod door;

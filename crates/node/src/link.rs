@@ -295,7 +295,11 @@ impl Link {
             net::Event::Received { peer, bytes } => match Envelope::decode(&bytes) {
                 Ok(envelope) => {
                     self.core.traffic.received(&peer, &envelope);
+                    let announces = matches!(&envelope, Envelope::Frontier(f) if f.announce.is_some());
                     self.step(Input::Received { peer, envelope });
+                    if announces {
+                        self.offer_spaces(&peer);
+                    }
                 }
                 // A newer build says more than this one knows.
                 Err(e) if e.kind() == base::Kind::Unsupported => tracing::debug!("passed over: {e}"),
@@ -530,7 +534,9 @@ impl Link {
     fn offer_spaces(&mut self, peer: &DeviceId) {
         let Some(tags) = self.allowed.get(peer) else { return };
         for tag in tags.clone() {
-            if self.shared.contains(&(*peer, tag)) {
+            // Whoever announced a space has it; links may be many, and an offer is all of its operations.
+            let has = self.sync.announced(peer).is_some_and(|announced| announced.contains(&tag));
+            if has || self.shared.contains(&(*peer, tag)) {
                 continue;
             }
             if let Some((name, entries)) = self.core.share_entries(&tag) {

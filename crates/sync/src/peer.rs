@@ -282,7 +282,8 @@ impl Peer {
     pub(crate) fn disconnect(&mut self, now: u64) {
         let unsent = self.unsent(now);
         self.connected = false;
-        self.shy = self.in_flight > 0 && !self.is_far();
+        // One that ended before it carried anything says nothing of what links can carry.
+        self.shy = (self.in_flight > 0 || (self.shy && self.proven == 0)) && !self.is_far();
         self.proven = 0;
         self.unheard_since = None;
         self.told = None;
