@@ -355,8 +355,8 @@ impl Link {
                 self.outbox.entry(peer).or_default().push_back(output);
                 self.flush(&peer);
             }
-            Output::SendChunk { peer, job, tag, id } => {
-                let _ = self.chunks.send(ToChunks::Send { peer, job, tag, id });
+            Output::SendChunk { peer, job, tag, id, from, part } => {
+                let _ = self.chunks.send(ToChunks::Send { peer, job, tag, id, from, part });
             }
             Output::Deliver { from, tag, entry } => {
                 self.carried.delivered();

@@ -42,6 +42,7 @@ impl Traffic {
         match envelope {
             Envelope::Entries(entries) => said.entries.all += entries.len() as u64,
             Envelope::Chunk { bytes: Some(_), .. } => said.chunks.all += 1,
+            Envelope::Part(part) if part.from + part.bytes.len() as u64 == part.whole => said.chunks.all += 1,
             _ => {}
         }
     }

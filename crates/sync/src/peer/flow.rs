@@ -13,6 +13,8 @@ const LEAST_BATCH: usize = 64 << 10;
 /// Bytes loaded at once on a link that broke in the middle of something the last time: what is cut off
 /// is sent again whole.
 const SHY_BATCH: usize = 4 << 10;
+/// Bytes of a part of a chunk, as long as links do not break.
+const PART_BYTES: usize = 128 << 10;
 /// Milliseconds without a byte leaving the carrier's queue, after which it is not taken to drain.
 const STUCK: u64 = 1_000;
 
@@ -40,6 +42,11 @@ impl Peer {
         let half = usize::try_from(self.speed().saturating_mul(500)).unwrap_or(usize::MAX);
         let most = if self.shy { most.min(self.proven.max(SHY_BATCH)) } else { most };
         half.max(LEAST_BATCH).min(most).min(self.room().max(1))
+    }
+
+    /// Bytes of a chunk to send at once: what comes whole is not lost where a link breaks.
+    pub(crate) fn part(&self) -> usize {
+        if self.shy { PART_BYTES.min(self.proven.max(SHY_BATCH)) } else { PART_BYTES }
     }
 
     /// What the carrier says of its queue, after it was given so many bytes more.
