@@ -17,7 +17,7 @@ const FILES: u64 = 40;
 
 /// How often the link is cut in each part.
 fn cuts() -> u64 {
-    std::env::var("CHORUS_CUTS").ok().and_then(|s| s.parse().ok()).unwrap_or(30)
+    std::env::var("CHORUS_CUTS").ok().and_then(|s| s.parse().ok()).unwrap_or(20)
 }
 
 /// Two people in network namespaces of their own: a relay for each port is the only way.
@@ -80,7 +80,7 @@ fn report(what: &str, content: u64, whole: [u64; 2], before: &Figures, after: &F
     pauses.sort();
     let slow = pauses.iter().filter(|pause| **pause > Duration::from_secs(1)).count();
     eprintln!(
-        "{what}: {cuts} cuts, {} connections, {:.1?}; {content} bytes of content, {bytes} through the relay \
+        "{what}: {cuts} cuts, {} connections, {:.1?}; {content} bytes were written, {bytes} through the relay \
          ({:.1} % more, {} a cut); {came} came whole, {new} of them new; until bytes went again: median {:.0?}, \
          longest {:.1?}, {slow} over a second",
         after.connections - before.connections,
@@ -107,10 +107,11 @@ fn arrives(bob: &Person, what: &str, mut there: impl FnMut() -> bool) {
 fn what_a_broken_link_carries_arrives_and_little_of_it_twice() {
     let Apart { mut ann, mut bob, way, _relays, _islands } = apart();
     let cuts = cuts();
-    let (saves, size) = if cuts > 100 { (cuts * 10, cuts << 20) } else { (1_000, 64 << 20) };
+    let (saves, size) = if cuts >= 1_000 { (10_000, 1 << 30) } else { (600, 48 << 20) };
 
     bob.down();
     write_entries(&ann, saves);
+    // Those that bob had before are few: they made the room.
     let (all, had) = (entries(&ann), 8);
     let before = way.figures();
     way.cut_every(all * WRITTEN as u64 / cuts, cuts, 1);
@@ -119,15 +120,12 @@ fn what_a_broken_link_carries_arrives_and_little_of_it_twice() {
     arrives(&bob, "bob has the entries", || entries(&bob) == all);
     let came = [counted(&bob, "entries_in"), counted(&bob, "entries_new")];
     assert!(came[1] <= all && came[1] + had >= all, "each entry was taken once: {came:?} of {all}");
-    let content = all * (WRITTEN as u64 + 400);
-    report("entries", content, came, &before, &way.figures(), start.elapsed());
+    report(&format!("{all} entries"), all * WRITTEN as u64, came, &before, &way.figures(), start.elapsed());
     same(&ann, &bob);
 
     bob.down();
     let before = way.figures();
     write_large(&ann.path("garden/film.bin"), size);
-    let known = [counted(&ann, "chunks_in"), 0];
-    assert_eq!(known, [0, 0]);
     way.cut_every(size / cuts, cuts, 2);
     let start = Instant::now();
     bob.up();

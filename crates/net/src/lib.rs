@@ -31,6 +31,7 @@ mod lanes;
 mod link;
 mod meeting;
 mod net;
+mod paced;
 mod pairing;
 mod queue;
 mod rules;

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use sync::{Envelope, Input, Output, Sync};
 
-/// Bytes of entries that go into one envelope.
-const ENVELOPE_TARGET: usize = 1 << 20;
+/// Bytes of entries in one message: what of it came is lost where a link breaks in the middle.
+const MESSAGE: usize = 64 << 10;
 
 /// Outputs that wait for room in the carrier's queue, per peer.
 const OUTBOX: usize = 4096;
@@ -417,11 +417,21 @@ impl Link {
         match output {
             Output::Send { peer, envelope } => self.hand_over(peer, envelope).map(|_| None),
             Output::SendEntries { peer, job, tag, log, from, to, budget } => {
-                let (entries, next) =
-                    self.core.entries_from(tag, log, *from, *to, (*budget).min(ENVELOPE_TARGET));
-                let bytes = entries.iter().map(Vec::len).sum();
-                let queued =
-                    if entries.is_empty() { 0 } else { self.hand_over(peer, &Envelope::Entries(entries))? };
+                let (mut bytes, mut next, mut queued) = (0, *from, 0);
+                while next <= *to && bytes < *budget {
+                    let most = (*budget - bytes).min(MESSAGE);
+                    let (entries, end) = self.core.entries_from(tag, log, next, *to, most);
+                    if entries.is_empty() {
+                        break;
+                    }
+                    let size: usize = entries.iter().map(Vec::len).sum();
+                    match self.hand_over(peer, &Envelope::Entries(entries)) {
+                        Some(now) => queued = now,
+                        None if bytes == 0 => return None,
+                        None => break,
+                    }
+                    (bytes, next) = (bytes + size, end);
+                }
                 Some(Some(Input::Sent { peer: *peer, job: *job, next, bytes, queued }))
             }
             Output::SendEntry { peer, job, tag, hash } => {

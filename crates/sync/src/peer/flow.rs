@@ -40,13 +40,18 @@ impl Peer {
     /// Bytes to load at once: half a second of the link; little, where the link is known to break.
     pub(crate) fn batch(&self, most: usize) -> usize {
         let half = usize::try_from(self.speed().saturating_mul(500)).unwrap_or(usize::MAX);
-        let most = if self.shy { most.min(self.proven.max(SHY_BATCH)) } else { most };
-        half.max(LEAST_BATCH).min(most).min(self.room().max(1))
+        half.max(LEAST_BATCH).min(self.at_once(most)).min(self.room().max(1))
+    }
+
+    // At most so many bytes at once; few, where the link is known to break. What was acknowledged since it came
+    // up says that it may carry more: then no cut costs much beside what came before it.
+    fn at_once(&self, most: usize) -> usize {
+        if self.shy { most.min((self.proven / 4).max(SHY_BATCH)) } else { most }
     }
 
     /// Bytes of a chunk to send at once: what comes whole is not lost where a link breaks.
     pub(crate) fn part(&self) -> usize {
-        if self.shy { PART_BYTES.min(self.proven.max(SHY_BATCH)) } else { PART_BYTES }
+        self.at_once(PART_BYTES)
     }
 
     /// What the carrier says of its queue, after it was given so many bytes more.
