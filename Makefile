@@ -4,7 +4,7 @@ CARGO ?= cargo
 MOUNT ?=
 THREADS ?= 2
 
-.PHONY: help run build test check fmt clippy deny advisories unit system fuzz demo bench sim torture posix clean-mounts
+.PHONY: help run build test check fmt clippy deny advisories unit system fuzz demo bench sim torture cuts far posix clean-mounts
 
 help:
 	@echo "make run         build, start the node, mount on ~/Chorus (MOUNT=DIR: elsewhere)"
@@ -13,6 +13,8 @@ help:
 	@echo "make bench       measure, beside bindfs, sshfs and the disk below"
 	@echo "make sim         play the scenarios of sync and compare their figures (RECORD=1 records, SCENARIO=FILE: one)"
 	@echo "make torture     kill -9 (ROUNDS=50), a node that is halted, a repository of FILES=4000; long"
+	@echo "make cuts        a link that is cut CUTS=1000 times under 10,000 entries and under 1 GiB; long"
+	@echo "make far         DTN daemons that are DELAY=180 seconds from each other; long"
 	@echo "make fuzz        the fuzz targets for SECONDS=60 (TARGET=name: one; KEEP=1: keep what is learnt)"
 	@echo "make posix       file system test suites on a mount, long (FSX=100000 operations)"
 	@echo "make advisories  known holes in dependencies (needs the network)"
@@ -86,6 +88,15 @@ FILES ?= 4000
 torture: build
 	CHORUS_TORTURE=$(ROUNDS) CHORUS_REPOSITORY=$(FILES) $(CARGO) test -p chorus-tests --locked $(AS_ROOT) \
 		--test crash --test hygiene --test repositories -- --test-threads=1 --nocapture
+
+CUTS ?= 1000
+cuts: build
+	CHORUS_CUTS=$(CUTS) CHORUS_TEST_DEADLINE=3600 $(CARGO) test -p chorus-tests --locked $(AS_ROOT) --test cuts -- --nocapture
+
+DELAY ?= 180
+far: build
+	CHORUS_DELAY=$(DELAY) CHORUS_TEST_DEADLINE=$$(($(DELAY) * 10 + 90)) $(CARGO) test -p chorus-tests --locked $(AS_ROOT) \
+		--test dtn -- --nocapture edits_cross
 
 # What others wrote to try file systems with; needs root.
 FSX ?= 100000

@@ -9,6 +9,7 @@ pub mod editor;
 pub mod meanwhile;
 pub mod namespace;
 pub mod person;
+pub mod relay;
 pub mod sample;
 pub mod user;
 pub mod wait;

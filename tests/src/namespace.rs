@@ -62,7 +62,7 @@ impl Drop for Cable {
     }
 }
 
-/// A namespace in which not even loopback is up, removed at the end.
+/// A namespace without a cable, in which not even loopback need be up; removed at the end.
 pub struct Island {
     /// Its name.
     pub name: String,
@@ -74,6 +74,13 @@ impl Island {
         let name = name();
         ip(&["netns", "add", &name]);
         Island { name }
+    }
+
+    /// Makes one that reaches itself, and nothing else.
+    pub fn with_loopback() -> Island {
+        let island = Island::new();
+        ip(&["-n", &island.name, "link", "set", "lo", "up"]);
+        island
     }
 }
 

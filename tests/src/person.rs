@@ -54,6 +54,13 @@ impl Person {
         person
     }
 
+    /// In a network namespace, listening on a TCP port of its loopback: whoever is elsewhere needs a relay.
+    pub fn at_port(name: &str, namespace: &str, port: u16) -> Person {
+        let mut person = Person::in_namespace(name, namespace, "127.0.0.1");
+        person.listen = vec![format!("/ip4/127.0.0.1/tcp/{port}")];
+        person
+    }
+
     /// In a namespace without any network at all.
     pub fn without_network(name: &str, namespace: &str) -> Person {
         let mut person = Person::in_namespace(name, namespace, "0.0.0.0");

@@ -6,6 +6,7 @@
 use crate::show::unix;
 use node::{LogLine, Member, Offer, PeerStatus, Role, SpaceStatus, Status};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Who runs the node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +46,21 @@ pub(crate) struct Peer {
     pub(crate) queued: usize,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// How many messages of each kind came since the start: envelopes on the link, and gossip.
+    #[serde(default)]
+    pub(crate) messages_in: BTreeMap<String, u64>,
+    #[serde(default)]
+    pub(crate) messages_out: BTreeMap<String, u64>,
+    /// Entries that came on the link since the start, and those among them that were not here.
+    #[serde(default)]
+    pub(crate) entries_in: u64,
+    #[serde(default)]
+    pub(crate) entries_new: u64,
+    /// Chunks of large files, alike.
+    #[serde(default)]
+    pub(crate) chunks_in: u64,
+    #[serde(default)]
+    pub(crate) chunks_new: u64,
     pub(crate) rooms: Vec<String>,
     /// Whose entries came by them since the start, and how many.
     #[serde(default)]
@@ -280,6 +296,12 @@ impl From<PeerStatus> for Peer {
             queued: p.queued,
             bytes_in: p.bytes_in,
             bytes_out: p.bytes_out,
+            messages_in: p.messages_in.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect(),
+            messages_out: p.messages_out.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect(),
+            entries_in: p.entries_in,
+            entries_new: p.entries_new,
+            chunks_in: p.chunks_in,
+            chunks_new: p.chunks_new,
             rooms: p.rooms,
             brings: p.brings,
         }

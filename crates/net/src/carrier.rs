@@ -13,7 +13,7 @@ use crate::{Error, Event, gossip, identity, transport};
 use base::{DeviceId, Kind, limit};
 use futures::StreamExt;
 use libp2p::core::transport::{ListenerId, TransportError};
-use libp2p::gossipsub::{self, PublishError};
+use libp2p::gossipsub::{self, PublishError, TopicHash};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{self, ConnectionId, NetworkBehaviour, Swarm, SwarmEvent};
@@ -32,6 +32,7 @@ const NAMING: Duration = Duration::from_secs(2);
 pub(crate) enum Command {
     Allow(BTreeSet<DeviceId>),
     Dial { peer: DeviceId, addrs: Vec<String> },
+    Fruitful(DeviceId),
     Pairing(bool),
     Pair { peer: DeviceId, addrs: Vec<String>, request: Vec<u8> },
     Publish { topic: String, bytes: Vec<u8> },
@@ -160,6 +161,7 @@ impl Carrier {
             Command::Publish { topic, bytes } => return self.publish(&topic, bytes),
             Command::Allow(friends) => self.allow(&friends),
             Command::Dial { peer, addrs } => self.call(peer, &addrs),
+            Command::Fruitful(peer) => self.fruitful(peer),
             Command::Pairing(open) => self.pairing(open),
             Command::Pair { peer, addrs, request } => self.ask(peer, &addrs, request),
             Command::Subscribe(topics) => self.subscribe(topics),
@@ -254,8 +256,10 @@ impl Carrier {
         let Some(topic) = gossip::topic(topic).filter(|_| length <= limit::GOSSIP_BYTES) else {
             return self.events.trouble(format!("a hint of {length} bytes was too long and not published"));
         };
+        let hash = topic.hash();
         match self.swarm.behaviour_mut().gate.gossip().publish(topic, bytes) {
-            Ok(_) | Err(PublishError::Duplicate | PublishError::NoPeersSubscribedToTopic) => {}
+            Ok(_) => self.count_hints(&hash, None),
+            Err(PublishError::Duplicate | PublishError::NoPeersSubscribedToTopic) => {}
             Err(e) => tracing::debug!("a hint was not published: {e}"),
         }
     }
@@ -278,11 +282,25 @@ impl Carrier {
         self.topics = wanted;
     }
 
+    // gossipsub gives a message to every friend who subscribed, except whoever it came from.
+    fn count_hints(&mut self, topic: &TopicHash, from: Option<PeerId>) {
+        let rules = lock(&self.rules);
+        if let Some(from) = from {
+            rules.counters(&from).hint_came();
+        }
+        for (peer, topics) in self.swarm.behaviour_mut().gate.gossip().all_peers() {
+            if Some(*peer) != from && topics.contains(&topic) {
+                rules.counters(peer).hint_goes();
+            }
+        }
+    }
+
     fn on_gossip(&mut self, event: gossipsub::Event) {
         let gossipsub::Event::Message { propagation_source, message, .. } = event else { return };
-        let Some(friend) = self.friends.get(&propagation_source) else { return };
+        let Some(device) = self.friends.get(&propagation_source).map(|friend| friend.device) else { return };
+        self.count_hints(&message.topic, Some(propagation_source));
         if message.data.len() <= limit::GOSSIP_BYTES {
-            self.events.hint(message.topic.into_string(), message.data, friend.device);
+            self.events.hint(message.topic.into_string(), message.data, device);
         }
     }
 }

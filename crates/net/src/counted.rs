@@ -10,11 +10,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-/// Bytes that came from and went to one peer.
+/// What came from and went to one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// Bytes.
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
+    /// Messages of gossip.
+    pub(crate) hints_received: AtomicU64,
+    pub(crate) hints_sent: AtomicU64,
+}
+
+impl Counters {
+    /// One message of gossip came.
+    pub(crate) fn hint_came(&self) {
+        add(&self.hints_received, 1);
+    }
+
+    /// One message of gossip goes.
+    pub(crate) fn hint_goes(&self) {
+        add(&self.hints_sent, 1);
+    }
 }
 
 fn add(counter: &AtomicU64, bytes: usize) {

@@ -4,9 +4,9 @@
 //! It hands over bytes and fetches what came for a name; what they mean, and whether they arrived, is
 //! for the node. Calls wait for the daemon, never longer than the deadlines here.
 
+use crate::answer::{Answer, payload};
 use crate::error::Error;
 use base::limit;
-use minicbor::Decoder;
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -18,8 +18,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 const PORT: u16 = 3000;
 /// What the daemon says of an endpoint where nothing waits.
 const NOTHING: &[u8] = b"Nothing to receive";
-/// The type of the block that has a bundle's payload.
-const PAYLOAD: u64 = 1;
 /// Bytes of an answer beside the payload.
 const AROUND: usize = 64 << 10;
 
@@ -50,12 +48,12 @@ impl Daemon {
     /// The name of the daemon's own node.
     pub fn node(&self) -> Result<String, Error> {
         let answer = self.ask("GET", "/status/nodeid", &[])?;
-        Ok(String::from_utf8_lossy(answer.body()?).trim().to_owned())
+        Ok(String::from_utf8_lossy(body(&answer)?).trim().to_owned())
     }
 
     /// From now on the daemon keeps for us what comes for this endpoint.
     pub fn register(&self, endpoint: &str) -> Result<(), Error> {
-        self.ask("GET", &format!("/register?{}", checked(endpoint)?), &[])?.body().map(drop)
+        body(&self.ask("GET", &format!("/register?{}", checked(endpoint)?), &[])?).map(drop)
     }
 
     /// Hands over bytes for an endpoint; whether they ever arrive is not told.
@@ -64,7 +62,7 @@ impl Daemon {
             return Err(Error::TooLarge { limit: limit::DTN_BYTES });
         }
         let path = format!("/send?dst={}&lifetime={}s", checked(endpoint)?, lifetime.as_secs());
-        self.ask("POST", &path, bytes)?.body().map(drop)
+        body(&self.ask("POST", &path, bytes)?).map(drop)
     }
 
     /// Takes what waits for an endpoint, the oldest first; none where nothing does. An endpoint that
@@ -75,7 +73,7 @@ impl Daemon {
             self.register(endpoint)?;
             return Ok(None);
         }
-        let body = answer.body()?;
+        let body = body(&answer)?;
         if body.is_empty() || body == NOTHING {
             return Ok(None);
         }
@@ -111,41 +109,13 @@ impl Daemon {
     }
 }
 
-struct Answer {
-    status: u16,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    // "HTTP/1.x NNN …", headers, an empty line, the body up to the end.
-    fn read(bytes: &[u8]) -> Option<Answer> {
-        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
-        let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
-        let mut words = head.lines().next()?.split(' ');
-        if !words.next()?.starts_with("HTTP/1.") {
-            return None;
-        }
-        let status = words.next()?.parse().ok()?;
-        let length = head.lines().skip(1).find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-        });
-        let body = bytes.get(end + 4..)?;
-        // One that was cut off is none.
-        let body = match length {
-            Some(length) => body.get(..length)?,
-            None => body,
-        };
-        Some(Answer { status, body: body.to_vec() })
-    }
-
-    fn body(&self) -> Result<&[u8], Error> {
-        match self.status {
-            200..=299 => Ok(&self.body),
-            status => {
-                let said = String::from_utf8_lossy(self.body.get(..200).unwrap_or(&self.body)).into_owned();
-                Err(Error::Daemon { why: format!("it answered {status}: {said}") })
-            }
+// What was asked for, if the daemon gave it.
+fn body(answer: &Answer) -> Result<&[u8], Error> {
+    match answer.status {
+        200..=299 => Ok(&answer.body),
+        status => {
+            let said = answer.body.get(..200).unwrap_or(&answer.body);
+            Err(Error::Daemon { why: format!("it answered {status}: {}", String::from_utf8_lossy(said)) })
         }
     }
 }
@@ -166,31 +136,6 @@ pub fn is_endpoint(text: &str) -> bool {
         rest.split_once('.').is_some_and(|(a, b)| a.parse::<u64>().is_ok() && b.parse::<u64>().is_ok())
     });
     text.len() <= limit::ENDPOINT_BYTES && (named || numbered)
-}
-
-// The payload of a bundle: the data of its block of type 1.
-fn payload(bundle: &[u8]) -> Option<Vec<u8>> {
-    let mut d = Decoder::new(bundle);
-    d.array().ok()?;
-    d.skip().ok()?;
-    while d.datatype().ok()? != minicbor::data::Type::Break {
-        let items = d.array().ok()??;
-        if !(5..=6).contains(&items) {
-            return None;
-        }
-        let kind = d.u64().ok()?;
-        for _ in 0..3 {
-            d.u64().ok()?;
-        }
-        let data = d.bytes().ok()?;
-        if items == 6 {
-            d.skip().ok()?;
-        }
-        if kind == PAYLOAD {
-            return Some(data.to_vec());
-        }
-    }
-    None
 }
 
 #[cfg(test)]

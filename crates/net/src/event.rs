@@ -111,6 +111,10 @@ pub struct PeerStatus {
     pub bytes_in: u64,
     /// Bytes sent since start, counted alike.
     pub bytes_out: u64,
+    /// Messages of gossip that came since start; of those that several friends passed on, the first.
+    pub hints_in: u64,
+    /// Messages of gossip, our own and those passed on, that went out since start.
+    pub hints_out: u64,
     /// Bytes that wait to be sent.
     pub queued: usize,
     /// Why the last attempt to reach it failed.

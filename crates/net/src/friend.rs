@@ -144,6 +144,15 @@ impl Friend {
         self.delay = (self.delay * 2).min(LONGEST);
     }
 
+    /// The link, or the last one, was worth making: the next is made soon.
+    pub(crate) fn fruitful(&mut self, now: Instant) {
+        self.delay = SHORTEST;
+        if self.dials.is_empty() && self.next == 0 {
+            let soon = now + jittered(SHORTEST);
+            self.at = self.at.map(|at| at.min(soon));
+        }
+    }
+
     /// A link that had stood for this long is gone.
     pub(crate) fn lost(&mut self, stood: Duration, now: Instant) {
         if stood >= SETTLED {
@@ -288,6 +297,35 @@ mod tests {
         friend.conns.get_mut(&conn(7)).unwrap().spent = true;
         friend.wait(now);
         assert!(friend.due().is_some());
+    }
+
+    #[test]
+    fn a_link_that_breaks_young_is_tried_again_soon_only_if_it_brought_something() {
+        let mut now = Instant::now();
+        let mut friend = friend(&[1], now);
+        let mut waits = Vec::new();
+        for round in 0..24 {
+            let id = conn(round);
+            assert_eq!(friend.next_addr(now), Some(addr(1)));
+            friend.dialing(id);
+            friend.met_at(id, addr(1), now);
+            friend.conns.remove(&id);
+            // The node says so while the link stands, or when it is gone already.
+            if (8..12).contains(&round) {
+                friend.fruitful(now);
+            }
+            friend.lost(Duration::from_millis(50), now);
+            if round >= 20 {
+                friend.fruitful(now);
+            }
+            let at = friend.due().unwrap();
+            waits.push(at - now);
+            now = at;
+        }
+        assert!(waits[7] > LONGEST / 2, "{waits:?}");
+        assert!(waits[8..12].iter().all(|wait| *wait <= SHORTEST.mul_f64(1.25)), "{waits:?}");
+        assert!(waits[19] > LONGEST / 2, "{waits:?}");
+        assert!(waits[20..].iter().all(|wait| *wait <= SHORTEST.mul_f64(1.25)), "{waits:?}");
     }
 
     #[test]

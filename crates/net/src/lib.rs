@@ -15,6 +15,7 @@
 //! link is a task (`link`), as is each pairing exchange (`pairing`). What they have to tell goes
 //! through one bounded `queue` to the node.
 
+mod answer;
 mod carrier;
 mod counted;
 mod door;
@@ -30,6 +31,7 @@ mod lanes;
 mod link;
 mod meeting;
 mod net;
+mod paced;
 mod pairing;
 mod queue;
 mod rules;

@@ -78,6 +78,13 @@ impl Carrier {
         }
     }
 
+    /// The node says that the link with this friend, or the last one, was worth making.
+    pub(crate) fn fruitful(&mut self, device: DeviceId) {
+        if let Some(friend) = identity::peer_of(&device).and_then(|peer| self.friends.get_mut(&peer)) {
+            friend.fruitful(Instant::now());
+        }
+    }
+
     /// The addresses among these texts; the others are reported.
     pub(crate) fn read_addrs(&self, texts: &[String]) -> Vec<Multiaddr> {
         let read = |text: &String| {

@@ -108,6 +108,13 @@ impl Net {
         self.command(Command::Dial { peer, addrs });
     }
 
+    /// The link with a friend, or the last one, was worth making: when it breaks, or if it has, it is tried
+    /// again as soon as after the first failure. To be said once a link. Otherwise links that break young are
+    /// tried again more and more rarely, as addresses that do not answer are.
+    pub fn fruitful(&self, peer: DeviceId) {
+        self.command(Command::Fruitful(peer));
+    }
+
     /// While open, strangers may connect and ask for pairing; nothing else is spoken with them, and
     /// they are few and closed soon.
     pub fn pairing(&self, open: bool) {
@@ -155,6 +162,8 @@ impl Net {
             let mut status = status.clone();
             status.bytes_in = counters.received.load(Ordering::Relaxed);
             status.bytes_out = counters.sent.load(Ordering::Relaxed);
+            status.hints_in = counters.hints_received.load(Ordering::Relaxed);
+            status.hints_out = counters.hints_sent.load(Ordering::Relaxed);
             status.queued = links.get(device).map_or(0, |outbox| outbox.queued());
             (*device, status)
         };

@@ -1,6 +1,7 @@
 //! The transports: TCP with noise and yamux, and QUIC, with names looked up as the system does.
 
 use crate::counted::{Counted, Counters};
+use crate::paced::PacedBelow;
 use crate::rules::{SharedRules, lock};
 use libp2p::core::Transport as _;
 use libp2p::core::muxing::StreamMuxerBox;
@@ -42,7 +43,7 @@ fn numbers(key: &Keypair, rules: &SharedRules) -> Result<Boxed<Connection>, Stri
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(noise::Config::new(key).map_err(|e| e.to_string())?)
-        .multiplex(muxing)
+        .multiplex(PacedBelow(muxing))
         .timeout(DIAL)
         .map(move |(peer, muxer), _| (peer, StreamMuxerBox::new(Counted::new(muxer, for_tcp(&peer)))));
     let mut config = quic::Config::new(key);

@@ -2,6 +2,7 @@
 
 use crate::local::{Owner, Special};
 use base::{DeviceId, Hash, Oid, PersonId, SpaceId};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -225,6 +226,18 @@ pub struct PeerStatus {
     pub bytes_in: u64,
     /// Bytes sent since the start.
     pub bytes_out: u64,
+    /// Messages received since the start, by kind: envelopes on the link, and gossip.
+    pub messages_in: BTreeMap<&'static str, u64>,
+    /// Messages sent since the start, by kind.
+    pub messages_out: BTreeMap<&'static str, u64>,
+    /// Entries that came on the link since the start.
+    pub entries_in: u64,
+    /// Those among them that were not here before.
+    pub entries_new: u64,
+    /// Chunks of large files that came on the link since the start.
+    pub chunks_in: u64,
+    /// Those among them that were needed.
+    pub chunks_new: u64,
     /// The shared rooms, by path.
     pub rooms: Vec<String>,
     /// Whose entries came by them since the start, and how many.

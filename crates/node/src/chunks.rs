@@ -38,7 +38,7 @@ pub(crate) enum ToChunks {
     /// A file was made durable, or not.
     Synced { job: Syncing, result: Result<()> },
     /// A peer asks for a chunk.
-    Send { peer: DeviceId, job: u64, tag: SpaceTag, id: ChunkId },
+    Send { peer: DeviceId, job: u64, tag: SpaceTag, id: ChunkId, from: u64, part: usize },
     /// A chunk came without a link.
     Bring(Bring),
     /// What was written of some blobs is to be durable.

@@ -66,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) holes: Mutex<BTreeSet<(SpaceTag, LogId)>>,
     /// How each friend's device stands, as the link thread last saw it.
     pub(crate) links: Mutex<BTreeMap<DeviceId, LinkStatus>>,
+    /// How many messages went to and came from each friend's device.
+    pub(crate) traffic: crate::traffic::Traffic,
     /// Whose entries came by whose link.
     pub(crate) brought: Mutex<crate::map::Brought>,
     pub(crate) net: RwLock<Option<Arc<net::Net>>>,

@@ -58,6 +58,7 @@ mod steps;
 mod superseded;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use api::{
     Added, Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, Member, NewContent, Offer,

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use sync::{Envelope, Input, Output, Sync};
 
-/// Bytes of entries that go into one envelope.
-const ENVELOPE_TARGET: usize = 1 << 20;
+/// Bytes of entries in one message: what of it came is lost where a link breaks in the middle.
+const MESSAGE: usize = 64 << 10;
 
 /// Outputs that wait for room in the carrier's queue, per peer.
 const OUTBOX: usize = 4096;
@@ -85,6 +85,8 @@ pub(crate) struct Link {
     pub(crate) allowed: BTreeMap<DeviceId, BTreeSet<SpaceTag>>,
     shared: BTreeSet<(DeviceId, SpaceTag)>,
     connected: BTreeSet<DeviceId>,
+    /// Those of whose link the carrier was told that it is worth having.
+    fruitful: BTreeSet<DeviceId>,
     /// The addresses that the carrier keeps trying, by friend.
     dialed: BTreeMap<DeviceId, Vec<String>>,
     /// How many people are known: with another, what waited may count.
@@ -125,6 +127,7 @@ impl Link {
             allowed: BTreeMap::new(),
             shared: BTreeSet::new(),
             connected: BTreeSet::new(),
+            fruitful: BTreeSet::new(),
             dialed: BTreeMap::new(),
             people: 0,
             pairings: BTreeMap::new(),
@@ -235,6 +238,7 @@ impl Link {
         match took {
             Took::Stored(_) => {
                 self.core.note_brought(from, log.device);
+                self.core.traffic.news(from);
                 self.step(Input::Stored {
                     tag,
                     log,
@@ -253,6 +257,7 @@ impl Link {
                 }
             }
             Took::Filled(_) => {
+                self.core.traffic.news(from);
                 let bytes = entry.bytes().len();
                 self.step(Input::Filled { tag, log, seq, hash, prev: header.prev, bytes });
                 self.tell_sum(&tag, &log);
@@ -275,6 +280,7 @@ impl Link {
             net::Event::Connected { peer, .. } => {
                 self.core.heard(&peer);
                 self.connected.insert(peer);
+                self.fruitful.remove(&peer);
                 self.step(Input::Connected { peer });
                 self.offer_spaces(&peer);
             }
@@ -287,7 +293,14 @@ impl Link {
                 self.remember();
             }
             net::Event::Received { peer, bytes } => match Envelope::decode(&bytes) {
-                Ok(envelope) => self.step(Input::Received { peer, envelope }),
+                Ok(envelope) => {
+                    self.core.traffic.received(&peer, &envelope);
+                    let announces = matches!(&envelope, Envelope::Frontier(f) if f.announce.is_some());
+                    self.step(Input::Received { peer, envelope });
+                    if announces {
+                        self.offer_spaces(&peer);
+                    }
+                }
                 // A newer build says more than this one knows.
                 Err(e) if e.kind() == base::Kind::Unsupported => tracing::debug!("passed over: {e}"),
                 Err(e) => {
@@ -342,14 +355,15 @@ impl Link {
                 self.outbox.entry(peer).or_default().push_back(output);
                 self.flush(&peer);
             }
-            Output::SendChunk { peer, job, tag, id } => {
-                let _ = self.chunks.send(ToChunks::Send { peer, job, tag, id });
+            Output::SendChunk { peer, job, tag, id, from, part } => {
+                let _ = self.chunks.send(ToChunks::Send { peer, job, tag, id, from, part });
             }
             Output::Deliver { from, tag, entry } => {
                 self.carried.delivered();
                 let _ = self.intake.send((from, tag, entry));
             }
-            Output::DeliverChunk { tag, id, bytes, .. } => {
+            Output::DeliverChunk { from, tag, id, bytes } => {
+                self.core.traffic.wanted(&from);
                 let _ = self.chunks.send(ToChunks::Arrived { tag, id, bytes });
             }
             Output::ChunkAbsent { .. } => {}
@@ -403,11 +417,21 @@ impl Link {
         match output {
             Output::Send { peer, envelope } => self.hand_over(peer, envelope).map(|_| None),
             Output::SendEntries { peer, job, tag, log, from, to, budget } => {
-                let (entries, next) =
-                    self.core.entries_from(tag, log, *from, *to, (*budget).min(ENVELOPE_TARGET));
-                let bytes = entries.iter().map(Vec::len).sum();
-                let queued =
-                    if entries.is_empty() { 0 } else { self.hand_over(peer, &Envelope::Entries(entries))? };
+                let (mut bytes, mut next, mut queued) = (0, *from, 0);
+                while next <= *to && bytes < *budget {
+                    let most = (*budget - bytes).min(MESSAGE);
+                    let (entries, end) = self.core.entries_from(tag, log, next, *to, most);
+                    if entries.is_empty() {
+                        break;
+                    }
+                    let size: usize = entries.iter().map(Vec::len).sum();
+                    match self.hand_over(peer, &Envelope::Entries(entries)) {
+                        Some(now) => queued = now,
+                        None if bytes == 0 => return None,
+                        None => break,
+                    }
+                    (bytes, next) = (bytes + size, end);
+                }
                 Some(Some(Input::Sent { peer: *peer, job: *job, next, bytes, queued }))
             }
             Output::SendEntry { peer, job, tag, hash } => {
@@ -427,7 +451,10 @@ impl Link {
     // None if the queue is full; a peer that is not connected takes nothing and loses nothing.
     fn hand_over(&self, peer: &DeviceId, envelope: &Envelope) -> Option<usize> {
         match self.net.send(*peer, envelope.encode()) {
-            Ok(queued) => Some(queued),
+            Ok(queued) => {
+                self.core.traffic.sent(peer, envelope);
+                Some(queued)
+            }
             Err(e) if e.kind() == base::Kind::Busy => None,
             Err(_) => Some(0),
         }
@@ -482,6 +509,7 @@ impl Link {
             self.step(Input::Forget { peer });
         }
         self.allowed = plan.allowed;
+        self.core.traffic.keep(|device| self.allowed.contains_key(device));
         self.topics = plan.topics;
         self.net.allow(plan.friends.keys().copied().collect());
         self.net.subscribe(self.topics.keys().cloned().collect());
@@ -516,7 +544,9 @@ impl Link {
     fn offer_spaces(&mut self, peer: &DeviceId) {
         let Some(tags) = self.allowed.get(peer) else { return };
         for tag in tags.clone() {
-            if self.shared.contains(&(*peer, tag)) {
+            // Whoever announced a space has it; links may be many, and an offer is all of its operations.
+            let has = self.sync.announced(peer).is_some_and(|announced| announced.contains(&tag));
+            if has || self.shared.contains(&(*peer, tag)) {
                 continue;
             }
             if let Some((name, entries)) = self.core.share_entries(&tag) {
@@ -526,12 +556,19 @@ impl Link {
         }
     }
 
-    fn publish_status(&self) {
+    // What others see of the links. What a link brought may turn out after its end: the carrier hears it all the
+    // same, and does not wait long for the next.
+    fn publish_status(&mut self) {
+        let now = self.now();
         let mut links = self.core.links.lock();
         links.clear();
         for peer in self.allowed.keys() {
             let connected = self.connected.contains(peer);
-            links.insert(*peer, LinkStatus::of(&self.sync, peer, connected, self.now()));
+            let status = LinkStatus::of(&self.sync, peer, connected, now);
+            if status.fruitful && self.fruitful.insert(*peer) {
+                self.net.fruitful(*peer);
+            }
+            links.insert(*peer, status);
         }
     }
 }

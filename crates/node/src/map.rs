@@ -28,6 +28,7 @@ impl LinkStatus {
             synced: view.synced,
             heard: view.heard_at.and_then(since),
             in_flight: view.in_flight,
+            fruitful: view.fruitful,
         }
     }
 }
@@ -197,6 +198,12 @@ mod tests {
             queued: 0,
             bytes_in: 0,
             bytes_out: 0,
+            messages_in: BTreeMap::new(),
+            messages_out: BTreeMap::new(),
+            entries_in: 0,
+            entries_new: 0,
+            chunks_in: 0,
+            chunks_new: 0,
             rooms: vec!["/garden".into()],
             brings,
         };

@@ -95,6 +95,7 @@ impl Core {
             early: Mutex::default(),
             holes: Mutex::default(),
             links: Mutex::default(),
+            traffic: crate::traffic::Traffic::default(),
             brought: Mutex::default(),
             net: RwLock::new(None),
             arrivals: (Mutex::new(0), Condvar::new()),

@@ -7,7 +7,6 @@ use base::DeviceId;
 use crossbeam_channel::Receiver;
 use net::Net;
 use std::time::{Duration, Instant};
-use sync::Envelope;
 
 /// Threads that serve.
 pub(crate) const SERVERS: usize = 2;
@@ -17,14 +16,20 @@ const SEND_DEADLINE: Duration = Duration::from_secs(30);
 /// Serves chunks until told to stop. Several threads may do it.
 pub(crate) fn serve_loop(core: &Core, net: &Net, inbox: &Receiver<ToChunks>) {
     for message in inbox {
-        let ToChunks::Send { peer, job, tag, id } = message else { return };
+        let ToChunks::Send { peer, job, tag, id, from, part } = message else { return };
         let bytes = core.sealed_chunk(&tag, &id).unwrap_or_else(|e| {
             core.problem(format!("a chunk could not be served: {e}"));
             None
         });
-        let size = bytes.as_ref().map_or(0, Vec::len);
-        let envelope = Envelope::Chunk { tag, id, bytes }.encode();
-        let queued = send(net, &peer, envelope);
+        let (mut size, mut queued) = (0, 0);
+        for envelope in sync::chunk_envelopes(tag, id, bytes, from, part) {
+            queued = send(net, &peer, envelope.encode());
+            if queued == 0 {
+                break;
+            }
+            size += envelope.payload();
+            core.traffic.sent(&peer, &envelope);
+        }
         core.tell_link(ToLink::Sent { peer, job, bytes: size, queued });
     }
 }

@@ -7,9 +7,11 @@ use crate::core::Core;
 use crate::error::Result;
 use crate::record::PeerRecord;
 use crate::state::State;
+use crate::traffic;
 use base::print::safe;
 use base::{EntryKind, ObjectId, Oid, SpaceId};
 use object::{Item, Type};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
@@ -28,6 +30,8 @@ pub(crate) struct LinkStatus {
     pub(crate) heard: Option<std::time::SystemTime>,
     /// Bytes sent and not acknowledged.
     pub(crate) in_flight: usize,
+    /// Whether the link, or the last one, brought anybody further.
+    pub(crate) fruitful: bool,
 }
 
 impl Core {
@@ -140,6 +144,12 @@ impl Core {
             queued: 0,
             bytes_in: 0,
             bytes_out: 0,
+            messages_in: BTreeMap::new(),
+            messages_out: BTreeMap::new(),
+            entries_in: 0,
+            entries_new: 0,
+            chunks_in: 0,
+            chunks_new: 0,
             rooms: Vec::new(),
             brings: self.brings(state, &devices),
         };
@@ -160,6 +170,16 @@ impl Core {
                 status.queued += carried.queued;
                 status.bytes_in += carried.bytes_in;
                 status.bytes_out += carried.bytes_out;
+                *status.messages_in.entry("gossip").or_default() += carried.hints_in;
+                *status.messages_out.entry("gossip").or_default() += carried.hints_out;
+            }
+            if let Some(said) = self.traffic.of(&device) {
+                traffic::add(&mut status.messages_in, &said.received);
+                traffic::add(&mut status.messages_out, &said.sent);
+                status.entries_in += said.entries.all;
+                status.entries_new += said.entries.new;
+                status.chunks_in += said.chunks.all;
+                status.chunks_new += said.chunks.new;
             }
         }
         for space in state.spaces.values().filter(|s| !s.is_home) {

@@ -43,6 +43,9 @@ fn cargo(envelope: &Envelope) -> Vec<(Hash, u64)> {
             list.iter().map(|bytes| (Hash::of(&[bytes]), bytes.len() as u64)).collect()
         }
         Envelope::Chunk { id, bytes: Some(bytes), .. } => vec![(Hash(id.0), bytes.len() as u64)],
+        Envelope::Part(part) => {
+            vec![(Hash::of(&[&part.id.0, &part.from.to_be_bytes()]), part.bytes.len() as u64)]
+        }
         _ => Vec::new(),
     }
 }

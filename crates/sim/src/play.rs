@@ -262,7 +262,7 @@ impl Play<'_> {
         figures.add("bytes_a_node", counts.total_bytes() as f64 / nodes);
         figures.add("gossip_bytes_a_node", counts.gossip_bytes as f64 / nodes);
         figures.add("gossip_messages", counts.gossip_out as f64);
-        for kind in ["hello", "frontier", "want", "absent", "entries", "chunk"] {
+        for kind in ["hello", "frontier", "want", "absent", "entries", "chunk", "part", "rest"] {
             let of =
                 |all: &std::collections::BTreeMap<&'static str, u64>| all.get(kind).copied().unwrap_or(0);
             figures.add(format!("{kind}_envelopes"), of(&counts.envelopes) as f64);

@@ -236,12 +236,15 @@ impl World {
                 self.send(i, to, &envelope);
                 return Some(Input::Sent { peer, job, next: 0, bytes: sent, queued: self.queued(i, to) });
             }
-            Output::SendChunk { peer, job, tag, id } => {
+            Output::SendChunk { peer, job, tag, id, from, part } => {
                 self.fold_hash(i, &id.0);
                 let bytes = self.nodes[i].chunks.get(&id).map(crate::node::Chunk::bytes);
-                let sent = bytes.as_ref().map_or(0, Vec::len);
                 let to = self.index(&peer);
-                self.send(i, to, &Envelope::Chunk { tag, id, bytes });
+                let mut sent = 0;
+                for envelope in sync::chunk_envelopes(tag, id, bytes, from, part) {
+                    sent += envelope.payload();
+                    self.send(i, to, &envelope);
+                }
                 return Some(Input::Sent { peer, job, next: 0, bytes: sent, queued: self.queued(i, to) });
             }
             Output::Deliver { from, tag, entry } => {

@@ -196,12 +196,14 @@ fn opening(bytes: &[u8]) -> Result<Opening, Error> {
     }
 }
 
-// What is only meant for a link (a greeting, the lack of something) says nothing later.
+// What is only meant for a link (a greeting, the lack of something, a piece) says nothing later.
 fn envelope(bytes: &[u8]) -> Result<Envelope, Error> {
     match Envelope::decode(bytes)? {
-        Envelope::Hello(_) | Envelope::Absent { .. } | Envelope::Chunk { bytes: None, .. } => {
-            Err(base::Error::Malformed { what: "message of a bundle" }.into())
-        }
+        Envelope::Hello(_)
+        | Envelope::Absent { .. }
+        | Envelope::Chunk { bytes: None, .. }
+        | Envelope::Part(_)
+        | Envelope::Rest { .. } => Err(base::Error::Malformed { what: "message of a bundle" }.into()),
         envelope => Ok(envelope),
     }
 }

@@ -1,10 +1,12 @@
 //! Fetching sealed chunks: in the order the reader needs them, from all peers of the space at
-//! once, a few at a time from each.
+//! once, a few at a time from each. A large one comes in parts, so that a link that breaks in the middle of it goes on
+//! there the next time, and one that is slow is known to be alive.
 
-use crate::envelope::{Envelope, Want};
+use crate::envelope::{Envelope, Part, Want};
 use crate::io::{Offence, Output, PeerId};
 use crate::machine::Sync;
-use base::{ChunkId, SpaceTag};
+use crate::peer::Partial;
+use base::{ChunkId, SpaceTag, limit};
 use std::collections::{BTreeMap, BTreeSet};
 
 type ChunkKey = (SpaceTag, ChunkId);
@@ -13,6 +15,31 @@ type ChunkKey = (SpaceTag, ChunkId);
 const RETRY: u64 = 30_000;
 /// Milliseconds without any chunk from a peer after which its chunks are asked of others.
 const SILENCE: u64 = 20_000;
+
+/// What to send of a chunk from a place on: that it is not here; or the whole of it; or parts of so many bytes.
+pub fn chunk_envelopes(
+    tag: SpaceTag,
+    id: ChunkId,
+    bytes: Option<Vec<u8>>,
+    from: u64,
+    part: usize,
+) -> impl Iterator<Item = Envelope> {
+    let size = part.max(1);
+    let whole = bytes.as_ref().map_or(0, Vec::len);
+    // Whoever has more of it than there is begins anew.
+    let from = usize::try_from(from).ok().filter(|from| *from < whole).unwrap_or(0);
+    let in_parts = whole - from > size || from > 0;
+    let (parts, one) = match bytes {
+        Some(bytes) if in_parts => (bytes, None),
+        bytes => (Vec::new(), Some(Envelope::Chunk { tag, id, bytes })),
+    };
+    let starts = (from..parts.len()).step_by(size);
+    let part = move |start: usize| {
+        let piece = parts.get(start..parts.len().min(start + size)).unwrap_or_default().to_vec();
+        Envelope::Part(Part { tag, id, from: start as u64, whole: whole as u64, bytes: piece })
+    };
+    one.into_iter().chain(starts.map(part))
+}
 
 #[derive(Debug)]
 struct Wanted {
@@ -122,13 +149,16 @@ impl Sync {
         let suits = |key: &ChunkKey| {
             peer.shared.contains(&key.0) && chunks.wanted.get(key).is_some_and(|w| !w.tried.contains(&id))
         };
-        let list: Vec<(u64, ChunkKey)> = chunks
-            .open
-            .iter()
-            .filter(|(_, key)| suits(key))
-            .take(room)
-            .map(|(order, key)| (*order, *key))
-            .collect();
+        // What it has begun to send comes first, and goes on where it was left.
+        let begun = peer.partial.as_ref().filter(|begun| suits(&begun.key));
+        let begun = begun.and_then(|begun| {
+            let order = chunks.wanted.get(&begun.key)?.order;
+            chunks.open.contains_key(&order).then_some((order, begun.key, begun.bytes.len() as u64))
+        });
+        let first = begun.map(|(order, key, _)| (order, key));
+        let others = chunks.open.iter().filter(|(_, key)| suits(key)).map(|(order, key)| (*order, *key));
+        let others = others.filter(|picked| Some(*picked) != first);
+        let list: Vec<(u64, ChunkKey)> = first.into_iter().chain(others).take(room).collect();
         if list.is_empty() {
             return;
         }
@@ -136,8 +166,48 @@ impl Sync {
             chunks.open.remove(order);
             peer.chunk_asks.insert(*key, now);
         }
-        let want = Want { chunks: list.into_iter().map(|(_, key)| key).collect(), ..Want::default() };
-        out.push(Output::Send { peer: id, envelope: Envelope::Want(want) });
+        if let Some((_, (tag, chunk), from)) = begun {
+            out.push(Output::Send { peer: id, envelope: Envelope::Rest { tag, id: chunk, from } });
+        }
+        let whole = list.into_iter().map(|(_, key)| key).skip(usize::from(begun.is_some()));
+        let want = Want { chunks: whole.collect(), ..Want::default() };
+        if !want.is_empty() {
+            out.push(Output::Send { peer: id, envelope: Envelope::Want(want) });
+        }
+    }
+
+    /// A part of a chunk: those of one chunk come in order, and not between those of another.
+    pub(crate) fn on_part(&mut self, now: u64, from: PeerId, part: Part, out: &mut Vec<Output>) {
+        let key = (part.tag, part.id);
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        if !peer.chunk_asks.contains_key(&key) {
+            self.charge(now, from, 10 + part.bytes.len() as u64 / 1024, Offence::Unasked, out);
+            return;
+        }
+        // The others are on their way as well.
+        peer.chunk_asks.values_mut().for_each(|at| *at = now);
+        let size = part.bytes.len() as u64;
+        match &mut peer.partial {
+            Some(begun) if begun.key == key && begun.whole == part.whole && begun.end() == part.from => {
+                begun.bytes.extend(part.bytes);
+            }
+            _ if part.from == 0 => {
+                peer.partial = Some(Partial { key, whole: part.whole, bytes: part.bytes });
+            }
+            // It goes on with something that was never begun: all of it is asked for again.
+            _ => {
+                peer.partial = None;
+                peer.chunk_asks.remove(&key);
+                self.chunks.reopen(key, None);
+                self.charge(now, from, 200 + size / 1024, Offence::Unasked, out);
+                self.ask_chunks(now, out);
+                return;
+            }
+        }
+        peer.fruitful = true;
+        if let Some(all) = peer.partial.take_if(|begun| begun.end() == begun.whole) {
+            self.on_chunk(now, from, part.tag, part.id, Some(all.bytes), out);
+        }
     }
 
     pub(crate) fn on_chunk(
@@ -180,7 +250,9 @@ impl Sync {
             self.chunks.open.remove(&wanted.order);
         }
         let Some(from) = self.chunks.delivered.remove(&(tag, id)) else { return };
-        if let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.connected) {
+        let Some(peer) = self.peers.get_mut(&from) else { return };
+        peer.fruitful = true;
+        if peer.connected {
             peer.chunk_acks.push((tag, id));
             peer.ack_at = Some(peer.ack_at.unwrap_or(u64::MAX).min(now + self.config.ack_after));
         }
@@ -233,5 +305,35 @@ impl Sync {
             wanted.tried.clear();
         }
         self.ask_chunks(now, out);
+    }
+}
+
+impl Partial {
+    fn end(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+impl Sync {
+    /// What is kept of chunks that came in part from peers who are gone has a bound: of those that went first,
+    /// it is given up first.
+    pub(crate) fn bound_partials(&mut self) {
+        let mut kept: Vec<(Option<u64>, PeerId, usize)> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| !peer.connected)
+            .filter_map(|(id, peer)| Some((peer.heard_at, *id, peer.partial.as_ref()?.bytes.len())))
+            .collect();
+        kept.sort();
+        let mut sum: usize = kept.iter().map(|(_, _, bytes)| bytes).sum();
+        for (_, id, bytes) in kept {
+            if sum <= limit::PARTIAL_BYTES {
+                break;
+            }
+            sum -= bytes;
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.partial = None;
+            }
+        }
     }
 }

@@ -130,12 +130,38 @@ pub enum Envelope {
         /// Its bytes.
         bytes: Option<Vec<u8>>,
     },
+    /// A piece of a sealed chunk that is too large to be sent at once; those of a chunk come in order.
+    Part(Part),
+    /// Asks for a sealed chunk from a place on: a link broke in the middle of it.
+    Rest {
+        /// The space it is kept for.
+        tag: SpaceTag,
+        /// Its id.
+        id: ChunkId,
+        /// Bytes that are here.
+        from: u64,
+    },
     /// A signed address record, opaque here.
     Addr(Vec<u8>),
     /// What the sender has of a log, as cells: where frontiers cannot say what differs.
     Cells(Cells),
     /// The answer to cells: more are needed, or these said it.
     More(More),
+}
+
+/// A piece of a sealed chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The space it is kept for.
+    pub tag: SpaceTag,
+    /// The chunk's id.
+    pub id: ChunkId,
+    /// Where it stands.
+    pub from: u64,
+    /// Bytes of the whole chunk.
+    pub whole: u64,
+    /// Its bytes; never none.
+    pub bytes: Vec<u8>,
 }
 
 /// Which comparison of a log it is about.
@@ -194,11 +220,20 @@ impl Envelope {
             _ => {
                 let mut d = Decoder::new(bytes);
                 // Something that a newer build says is no fault of whoever says it.
-                if let (Ok(Some(_)), Ok(kind @ 10..)) = (d.array(), d.u64()) {
+                if let (Ok(Some(_)), Ok(kind @ 12..)) = (d.array(), d.u64()) {
                     return Err(base::Error::Version { what: "envelope", version: kind }.into());
                 }
                 Ok(cbor::decode::<Framed<'_>>(bytes, "envelope")?.0.into_owned())
             }
+        }
+    }
+
+    /// Bytes of a chunk that are in it.
+    pub fn payload(&self) -> usize {
+        match self {
+            Envelope::Chunk { bytes: Some(bytes), .. } => bytes.len(),
+            Envelope::Part(part) => part.bytes.len(),
+            _ => 0,
         }
     }
 
@@ -212,6 +247,8 @@ impl Envelope {
             Envelope::Absent { .. } => "absent",
             Envelope::Entries(_) => "entries",
             Envelope::Chunk { .. } => "chunk",
+            Envelope::Part(_) => "part",
+            Envelope::Rest { .. } => "rest",
             Envelope::Addr(_) => "addr",
             Envelope::Cells(_) => "cells",
             Envelope::More(_) => "more",
@@ -465,6 +502,13 @@ impl encode::Encode<()> for Framed<'_> {
                     None => e.null()?,
                 };
             }
+            Envelope::Part(part) => {
+                e.array(6)?.u8(10)?.encode(part.tag)?.encode(part.id)?;
+                e.u64(part.from)?.u64(part.whole)?.bytes(&part.bytes)?;
+            }
+            Envelope::Rest { tag, id, from } => {
+                e.array(4)?.u8(11)?.encode(tag)?.encode(id)?.u64(*from)?;
+            }
             Envelope::Addr(record) => {
                 e.array(2)?.u8(7)?.bytes(record)?;
             }
@@ -506,6 +550,8 @@ impl<'b> decode::Decode<'b, ()> for Framed<'_> {
             (7, 2) => Envelope::Addr(cbor::bytes_within(d, limit::CARD_BYTES)?.to_vec()),
             (8, 8) => Envelope::Cells(read_cells(d)?),
             (9, 6) => Envelope::More(More { of: read_comparison(d)?, have: d.u64()?, need: d.u64()? }),
+            (10, 6) => Envelope::Part(read_part(d)?),
+            (11, 4) => read_rest(d)?,
             _ => return Err(decode::Error::message("envelope kind")),
         };
         Ok(Framed(Cow::Owned(envelope)))
@@ -518,4 +564,22 @@ fn read_chunk(d: &mut Decoder<'_>) -> Result<Option<Vec<u8>>, decode::Error> {
         return Ok(None);
     }
     Ok(Some(cbor::bytes_within(d, limit::CHUNK_BYTES)?.to_vec()))
+}
+
+fn read_part(d: &mut Decoder<'_>) -> Result<Part, decode::Error> {
+    let (tag, id, from, whole) = (d.decode()?, d.decode()?, d.u64()?, d.u64()?);
+    let bytes = cbor::bytes_within(d, limit::CHUNK_BYTES)?.to_vec();
+    let end = from.checked_add(bytes.len() as u64);
+    if bytes.is_empty() || whole > limit::CHUNK_BYTES as u64 || end.is_none_or(|end| end > whole) {
+        return Err(decode::Error::message("part of a chunk"));
+    }
+    Ok(Part { tag, id, from, whole, bytes })
+}
+
+fn read_rest(d: &mut Decoder<'_>) -> Result<Envelope, decode::Error> {
+    let (tag, id, from) = (d.decode()?, d.decode()?, d.u64()?);
+    if !(1..limit::CHUNK_BYTES as u64).contains(&from) {
+        return Err(decode::Error::message("rest of a chunk"));
+    }
+    Ok(Envelope::Rest { tag, id, from })
 }

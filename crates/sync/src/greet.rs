@@ -102,6 +102,7 @@ impl Sync {
             self.asking.remove(&key);
             self.wake_holders(now, &key);
         }
+        self.bound_partials();
         self.chunks_on_disconnected(now, chunks, out);
     }
 
@@ -263,7 +264,7 @@ impl Sync {
         peer.acked(now, widest, |load| match load {
             Load::Range { range, .. } => !past.contains_key(&(range.tag, range.log)),
             Load::Entry(..) => true,
-            Load::Chunk(..) => false,
+            Load::Chunk { .. } => false,
         });
         for key in peer.asks.keys().filter(|key| !past.contains_key(key)) {
             self.asking.remove(key);

@@ -214,6 +214,7 @@ impl Sync {
             Some(Origin::Gossip(_)) => now + self.config.hello_period * 3 / 2,
             _ => now + self.config.forward_after,
         };
+        self.note_fruit(answer);
         let sender = match answer {
             Some(Origin::Link(id)) => Some(id),
             _ => (!local).then_some(key.1.device),
@@ -239,6 +240,7 @@ impl Sync {
         out: &mut Vec<Output>,
     ) {
         let answer = self.answered(&key, &tip);
+        self.note_fruit(answer);
         if let Some(before) = self.spaces.fill(key, tip, prev, bytes)
             && before != self.spaces.tips(&key)
         {
@@ -250,6 +252,14 @@ impl Sync {
         }
         self.compared_one(now, &key.0, &tip.1, out);
         self.release(now, &key, &tip, out);
+    }
+
+    // What came on a link was news: that link was worth making.
+    fn note_fruit(&mut self, from: Option<Origin>) {
+        let peer = from.and_then(Origin::link).and_then(|id| self.peers.get_mut(&id));
+        if let Some(peer) = peer {
+            peer.fruitful = true;
+        }
     }
 
     /// An entry is durable: what that means for what each peer lacks.

@@ -311,8 +311,8 @@ pub enum Output {
         /// The entry.
         hash: Hash,
     },
-    /// Load the chunk, if it belongs to this space, and send it in a `Chunk`; without bytes if it
-    /// is not here. Answer `Sent`.
+    /// Load the chunk, if it belongs to this space, and send it from a place on, as `chunk_envelopes` has it.
+    /// Answer `Sent`.
     SendChunk {
         /// To whom.
         peer: PeerId,
@@ -322,6 +322,10 @@ pub enum Output {
         tag: SpaceTag,
         /// The chunk.
         id: ChunkId,
+        /// The first byte to send.
+        from: u64,
+        /// Bytes of a part at most.
+        part: usize,
     },
     /// News, as far as the recent past tells; an entry's `prev` was delivered or stored before it.
     /// Verify and store, and answer with exactly one of `Stored`, `Filled`, `Known`, `Missing`,

@@ -52,9 +52,10 @@ mod push;
 mod told;
 
 pub use bundle::{BUNDLE_VERSION, Composer, Item, Items, Opening};
+pub use chunk::chunk_envelopes;
 pub use config::Config;
 pub use envelope::{
-    CHUNK_ACKS, Cells, Comparison, ENTRIES, Envelope, Frontier, HELLO_BYTES, Hello, LogRange, More,
+    CHUNK_ACKS, Cells, Comparison, ENTRIES, Envelope, Frontier, HELLO_BYTES, Hello, LogRange, More, Part,
     SpaceDelta, Tip, Tips, VERSION, Want,
 };
 pub use error::Error;

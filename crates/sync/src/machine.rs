@@ -52,6 +52,8 @@ pub struct PeerView {
     pub behind_them: u64,
     /// Bytes sent and not acknowledged.
     pub in_flight: usize,
+    /// Whether the link, or the last one, brought either side further: an entry, a chunk, or an ack of one.
+    pub fruitful: bool,
 }
 
 impl Sync {
@@ -144,6 +146,7 @@ impl Sync {
             shared: peer.shared.len(),
             synced: !peer.shared.is_empty() && peer.shared.iter().all(|tag| peer.synced.contains(tag)),
             in_flight: peer.in_flight,
+            fruitful: peer.fruitful,
             ..PeerView::default()
         };
         let span = |range: Option<(u64, u64)>| {
@@ -275,6 +278,8 @@ impl Sync {
             Envelope::More(more) => self.on_more(now, id, more, out),
             Envelope::Entries(entries) => self.on_entries(now, id, entries, out),
             Envelope::Chunk { tag, id: chunk, bytes } => self.on_chunk(now, id, tag, chunk, bytes, out),
+            Envelope::Part(part) => self.on_part(now, id, part, out),
+            Envelope::Rest { tag, id: chunk, from } => self.on_rest(now, id, tag, chunk, from, out),
             Envelope::Share { name, entries } => {
                 let bytes = entries.iter().map(|entry| entry.len() as u64).sum::<u64>();
                 if self.charge(now, id, 20 + bytes / 4096, Offence::Unasked, out) {

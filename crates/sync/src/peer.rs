@@ -82,9 +82,17 @@ impl Lag {
 /// What an output that the node works on was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Load {
-    Range { range: LogRange, asked: bool },
+    Range {
+        range: LogRange,
+        asked: bool,
+    },
     Entry(SpaceTag, Hash),
-    Chunk(SpaceTag, ChunkId),
+    /// A chunk from a place on.
+    Chunk {
+        tag: SpaceTag,
+        id: ChunkId,
+        from: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +113,14 @@ pub(crate) struct Ask {
     pub(crate) at: u64,
     /// Whether it brought something.
     pub(crate) answered: bool,
+}
+
+/// The beginning of a chunk.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub(crate) key: (SpaceTag, ChunkId),
+    pub(crate) whole: u64,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// What a peer may cost: a bucket that refills.
@@ -135,7 +151,11 @@ pub(crate) struct Peer {
     pub(crate) synced: BTreeSet<SpaceTag>,
     /// Spaces whose whole frontier the peer was given with the word to ask, and when.
     pub(crate) offered: BTreeMap<SpaceTag, u64>,
+    /// What has come of a chunk that came in parts; it outlives the link.
+    pub(crate) partial: Option<Partial>,
     pub(crate) heard_at: Option<u64>,
+    /// Whether the link, or the last one, brought either side further: an ack, an entry or a chunk.
+    pub(crate) fruitful: bool,
     /// When it had its turn in the round of hellos.
     pub(crate) turn: u64,
     pub(crate) hello_sent: Option<u64>,
@@ -199,7 +219,9 @@ impl Peer {
             untold: BTreeSet::new(),
             synced: BTreeSet::new(),
             offered: BTreeMap::new(),
+            partial: None,
             heard_at: None,
+            fruitful: false,
             turn: 0,
             hello_sent: None,
             mismatches: 0,
@@ -250,6 +272,7 @@ impl Peer {
             }
         }
         self.connected = true;
+        self.fruitful = false;
         self.turn = now;
         self.unheard_since = Some(now);
     }
@@ -278,7 +301,8 @@ impl Peer {
     pub(crate) fn disconnect(&mut self, now: u64) {
         let unsent = self.unsent(now);
         self.connected = false;
-        self.shy = self.in_flight > 0 && !self.is_far();
+        // One that ended before it carried anything says nothing of what links can carry.
+        self.shy = (self.in_flight > 0 || (self.shy && self.proven == 0)) && !self.is_far();
         self.proven = 0;
         self.unheard_since = None;
         self.told = None;

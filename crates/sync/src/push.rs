@@ -7,7 +7,7 @@ use crate::frontier::LogKey;
 use crate::io::{Offence, Output, PeerId};
 use crate::machine::Sync;
 use crate::peer::{Load, Peer, SERVE_QUEUE};
-use base::{Hash, SpaceTag};
+use base::{ChunkId, Hash, SpaceTag};
 
 /// Bytes loaded for one output.
 const BATCH_BYTES: usize = 1 << 20;
@@ -218,7 +218,9 @@ impl Sync {
                 Output::SendEntries { peer: id, job, tag, log, from, to, budget }
             }
             Load::Entry(tag, hash) => Output::SendEntry { peer: id, job, tag, hash },
-            Load::Chunk(tag, chunk) => Output::SendChunk { peer: id, job, tag, id: chunk },
+            Load::Chunk { tag, id: chunk, from } => {
+                Output::SendChunk { peer: id, job, tag, id: chunk, from, part: peer.part() }
+            }
         });
     }
 
@@ -323,14 +325,7 @@ impl Sync {
             }
         }
         for (tag, chunk) in want.chunks {
-            if peer.shared.contains(&tag) {
-                refused += enqueue(peer, Load::Chunk(tag, chunk));
-            } else {
-                // Nobody asks for what they were not told of, but for a moment.
-                refused += 4;
-                let envelope = Envelope::Chunk { tag, id: chunk, bytes: None };
-                out.push(Output::Send { peer: id, envelope });
-            }
+            refused += serve_chunk(id, peer, (tag, chunk), 0, out);
         }
         if !absent.0.is_empty() || !absent.1.is_empty() {
             let envelope = Envelope::Absent { ranges: absent.0, hashes: absent.1 };
@@ -341,11 +336,50 @@ impl Sync {
     }
 }
 
+impl Sync {
+    pub(crate) fn on_rest(
+        &mut self,
+        now: u64,
+        id: PeerId,
+        tag: SpaceTag,
+        chunk: ChunkId,
+        from: u64,
+        out: &mut Vec<Output>,
+    ) {
+        if !self.charge(now, id, 3, Offence::Wants, out) {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        // The last link brought them as far as that.
+        peer.fruitful = true;
+        let refused = serve_chunk(id, peer, (tag, chunk), from, out);
+        self.charge(now, id, refused, Offence::Wants, out);
+        self.pump(now, id, out);
+    }
+}
+
+// Takes the request for a chunk; what it costs if it cannot be.
+fn serve_chunk(
+    id: PeerId,
+    peer: &mut Peer,
+    key: (SpaceTag, ChunkId),
+    from: u64,
+    out: &mut Vec<Output>,
+) -> u64 {
+    let (tag, chunk) = key;
+    if peer.shared.contains(&tag) {
+        return enqueue(peer, Load::Chunk { tag, id: chunk, from });
+    }
+    // Nobody asks for what they were not told of, but for a moment.
+    out.push(Output::Send { peer: id, envelope: Envelope::Chunk { tag, id: chunk, bytes: None } });
+    4
+}
+
 // Puts a request in its queue; what it costs if it is there already or the queue is full.
 fn enqueue(peer: &mut Peer, load: Load) -> u64 {
     let working = peer.job.is_some_and(|(_, current)| current == load);
     let queue = match load {
-        Load::Chunk(..) => &mut peer.serve_chunks,
+        Load::Chunk { .. } => &mut peer.serve_chunks,
         _ => &mut peer.serve,
     };
     if working || queue.contains(&load) {

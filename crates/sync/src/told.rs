@@ -41,7 +41,7 @@ impl Sync {
                 peer.acked(
                     now,
                     widest,
-                    |load| matches!(load, Load::Chunk(tag, id) if acked.contains(&(*tag, *id))),
+                    |load| matches!(load, Load::Chunk { tag, id, .. } if acked.contains(&(*tag, *id))),
                 );
             }
         }

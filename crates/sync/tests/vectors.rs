@@ -3,8 +3,8 @@
 use base::{ChunkId, DeviceId, Hash, Incarnation, LogId, SpaceTag};
 use std::collections::BTreeMap;
 use sync::{
-    Cells, Comparison, Config, Envelope, Frontier, Hello, Input, LogRange, More, Output, SpaceDelta, Sync,
-    Want, cells,
+    Cells, Comparison, Config, Envelope, Frontier, Hello, Input, LogRange, More, Output, Part, SpaceDelta,
+    Sync, Want, cells,
 };
 
 fn log(n: u8) -> LogId {
@@ -49,6 +49,17 @@ fn envelopes() -> Vec<(&'static str, Envelope)> {
         ("entries", Envelope::Entries(vec![b"an entry".to_vec()])),
         ("chunk", Envelope::Chunk { tag: tag(1), id: ChunkId([2; 32]), bytes: Some(b"sealed".to_vec()) }),
         ("no-chunk", Envelope::Chunk { tag: tag(1), id: ChunkId([2; 32]), bytes: None }),
+        (
+            "part",
+            Envelope::Part(Part {
+                tag: tag(1),
+                id: ChunkId([2; 32]),
+                from: 131_072,
+                whole: 131_080,
+                bytes: b"the rest".to_vec(),
+            }),
+        ),
+        ("rest", Envelope::Rest { tag: tag(1), id: ChunkId([2; 32]), from: 131_072 }),
         ("addr", Envelope::Addr(b"record".to_vec())),
         ("hello-over-two-spaces", hello_over_two_spaces()),
         ("cells", some_cells()),

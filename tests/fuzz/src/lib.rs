@@ -9,6 +9,7 @@
 //!
 //! Decoders that their crates keep to themselves are built in here from the same files (`within`).
 
+mod carried;
 mod disk;
 mod ground;
 mod objects;
@@ -63,6 +64,10 @@ pub const TARGETS: &[Target] = &[
     target("wrap", 512, 64 * KIB, 16, sealed::wrap),
     target("envelope", 4 * KIB, 64 * KIB, 32, wire::envelope),
     target("frame", 4 * KIB, 3 * MIB, 16, wire::frame),
+    target("items", 4 * KIB, 128 * KIB, 64, carried::items),
+    target("bundle", 4 * KIB, 256 * KIB, 64, carried::bundle),
+    target("parcel", 4 * KIB, 64 * KIB, 16, carried::parcel),
+    target("answer", 4 * KIB, 64 * KIB, 32, carried::answer),
     target("machine", 4 * KIB, 16 * MIB, 512, state::machine),
     target("statement", 2 * KIB, 64 * KIB, 64, people::statement),
     target("operation", 4 * KIB, 64 * KIB, 64, people::operation),

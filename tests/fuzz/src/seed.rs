@@ -35,6 +35,18 @@ pub fn of(target: &str) -> Result<Vec<Vec<u8>>> {
         "wrap" => vectors("opening", &["wrap"])?,
         "envelope" => vectors("envelope", &[])?,
         "frame" => vec![vec![0, 0, 0, 2, 1, 2, 0, 0, 0, 0], vec![0xff; 5]],
+        "items" => bundles()?.into_iter().map(|stream| [&[16][..], &stream].concat()).collect(),
+        "bundle" => {
+            let sound = bundles()?.into_iter().map(|stream| [&[1][..], &stream].concat());
+            let files = vectors("bundle", &["file"])?.into_iter().map(|file| [&[0][..], &file].concat());
+            sound.chain(files).collect()
+        }
+        "parcel" => crate::within::piece::cut(b"a bundle").unwrap_or_default(),
+        "answer" => {
+            let bundle = crate::carried::bundle_of(b"payload");
+            let head = format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", bundle.len());
+            vec![[head.as_bytes(), &bundle].concat(), b"HTTP/1.1 404 Not Found\r\n\r\nno".to_vec(), bundle]
+        }
         "machine" => machine()?,
         "statement" => vectors("statement", &["first", "certify", "revoke", "rotate"])?,
         "operation" => vectors("membership", &["genesis", "add", "remove", "role", "epoch"])?,
@@ -156,6 +168,23 @@ fn index() -> Vec<Vec<u8>> {
         [&[6], &to_bytes(&tips)[..]].concat(),
         [&[3], &to_bytes(&token)[..]].concat(),
     ]
+}
+
+// The streams inside of bundles: one of everything that may be in it, and one that only opens and closes.
+fn bundles() -> Result<Vec<Vec<u8>>> {
+    let opening = sync::Opening { from: DeviceId([1; 32]), to: base::PersonId([2; 32]), number: 3 };
+    let envelopes = vectors("envelope", &[])?;
+    let envelopes: Vec<Envelope> =
+        envelopes.iter().filter_map(|bytes| Envelope::decode(bytes).ok()).collect();
+    let stream = |envelopes: &[Envelope]| {
+        let (mut composer, mut bytes) = sync::Composer::begin(&opening);
+        envelopes.iter().for_each(|envelope| bytes.extend(composer.add(envelope)));
+        bytes.extend(composer.close(&[7; 64]));
+        bytes.extend([0; 9]);
+        bytes
+    };
+    let each = envelopes.iter().map(|envelope| stream(std::slice::from_ref(envelope)));
+    Ok(each.chain([stream(&[]), stream(&envelopes)]).collect())
 }
 
 fn machine() -> Result<Vec<Vec<u8>>> {

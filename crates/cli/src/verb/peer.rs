@@ -8,6 +8,7 @@ use crate::home::Home;
 use crate::show::{ago, bytes, json, line, table};
 use crate::verb::status::peer_row;
 use base::{Kind, limit};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -132,10 +133,18 @@ fn show(home: &Home, name: String, as_json: bool) -> Result<(), Failure> {
         row("they lack", format!("{} entries", friend.behind_them)),
         row("received", bytes(friend.bytes_in)),
         row("sent", bytes(friend.bytes_out)),
+        row("messages received", counted(&friend.messages_in)),
+        row("messages sent", counted(&friend.messages_out)),
     ];
     rows.extend(friend.rooms.iter().map(|room| row("room", room.clone())));
     table(&rows);
     Ok(())
+}
+
+fn counted(messages: &BTreeMap<String, u64>) -> String {
+    let some: Vec<String> =
+        messages.iter().filter(|(_, n)| **n > 0).map(|(kind, n)| format!("{n} {kind}")).collect();
+    if some.is_empty() { "none".into() } else { some.join(", ") }
 }
 
 #[cfg(test)]

@@ -5,21 +5,17 @@
 //! magic (8), number of wraps (1), wraps (80 each), then blocks of 64 KiB sealed, the last shorter
 //! ```
 
+use super::head::{Bad, Head, WRAP};
 use crate::error::{During, Error, Result};
 use crate::home::random_bytes;
 use base::{Kind, PersonId, limit};
-use crypto::{
-    DeviceKey, STREAM_BLOCK_BYTES, STREAM_OVERHEAD, SealKey, SealPublic, StreamKey, WRAPPED_SECRET_BYTES,
-};
+use crypto::{DeviceKey, STREAM_BLOCK_BYTES, STREAM_OVERHEAD, SealKey, SealPublic, StreamKey};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use sync::{Composer, Envelope, Item, Items, Opening};
 use zeroize::Zeroizing;
 
-const MAGIC: [u8; 8] = *b"chorusb1";
-/// What the wraps of a bundle's secret are bound to.
-const WRAP: &[u8] = b"chorus/bundle-wrap/1";
 /// What a bundle's signature is for.
 const SIGN: &str = "chorus/bundle/1";
 /// Bundles below this size are made a little longer, so that their length says less.
@@ -65,15 +61,12 @@ impl<W: Write> Writer<W> {
         if to.seals.is_empty() || to.seals.len() > limit::BUNDLE_WRAPS {
             return Err(Error::refused(Kind::Unsupported, "they have no device that it can be sealed for"));
         }
-        let mut head = MAGIC.to_vec();
-        head.push(to.seals.len() as u8);
-        for seal in &to.seals {
-            head.extend(crypto::wrap_secret(seal, WRAP, secret, seed)?);
-        }
-        out.write_all(&head).during(writing)?;
+        let wraps = to.seals.iter().map(|seal| Ok(crypto::wrap_secret(seal, WRAP, secret, seed)?.to_vec()));
+        let head = Head::new(&wraps.collect::<Result<Vec<_>>>()?);
+        out.write_all(head.bytes()).during(writing)?;
         let (composer, first) = Composer::begin(opening);
-        let key = StreamKey::new(secret, &head);
-        let (plain, written) = (first.len() as u64, head.len() as u64);
+        let key = StreamKey::new(secret, head.bytes());
+        let (plain, written) = (first.len() as u64, head.bytes().len() as u64);
         Ok(Writer { out, key, blocks: 0, waiting: first, composer, plain, written })
     }
 
@@ -159,29 +152,18 @@ impl Reader {
             return Err(Error::refused(Kind::Invalid, format!("{} is no file", path.display())));
         }
         let mut file = BufReader::with_capacity(STREAM_BLOCK_BYTES + STREAM_OVERHEAD, file);
-        let mut head = vec![0; MAGIC.len() + 1];
-        let short = file.read_exact(&mut head).is_err();
-        let magic = head.get(..MAGIC.len()).unwrap_or_default();
-        if short || magic.get(..7) != MAGIC.get(..7) {
-            return Err(Error::refused(Kind::Invalid, format!("{} is no bundle", path.display())));
-        }
-        if magic != MAGIC {
-            let text = format!("{} is a bundle of a newer version", path.display());
-            return Err(Error::refused(Kind::Unsupported, text));
-        }
-        let wraps = head.last().map_or(0, |n| usize::from(*n));
-        let mut wrapped = vec![0; wraps * WRAPPED_SECRET_BYTES];
-        if wraps == 0 || wraps > limit::BUNDLE_WRAPS || file.read_exact(&mut wrapped).is_err() {
-            return Err(damaged(path, 0));
-        }
-        let mut wraps = wrapped.chunks(WRAPPED_SECRET_BYTES);
-        let secret =
-            wraps.find_map(|wrap| crypto::unwrap_secret(seal, WRAP, wrap).ok()).ok_or_else(|| {
-                Error::refused(Kind::Denied, format!("{} is sealed for somebody else", path.display()))
-            })?;
-        head.extend(wrapped);
-        let key = StreamKey::new(&secret, &head);
-        let (read, items) = (head.len() as u64, Items::default());
+        let head = Head::read(&mut file).map_err(|bad| match bad {
+            Bad::NoBundle => Error::refused(Kind::Invalid, format!("{} is no bundle", path.display())),
+            Bad::Newer => {
+                let text = format!("{} is a bundle of a newer version", path.display());
+                Error::refused(Kind::Unsupported, text)
+            }
+            Bad::Damaged => damaged(path, 0),
+        })?;
+        let key = head.open(seal).ok_or_else(|| {
+            Error::refused(Kind::Denied, format!("{} is sealed for somebody else", path.display()))
+        })?;
+        let (read, items) = (head.bytes().len() as u64, Items::default());
         let path = path.to_owned();
         Ok(Reader { file, path, key, blocks: 0, read, size: meta.len(), ended: false, items, opening: None })
     }

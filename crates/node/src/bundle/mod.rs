@@ -9,6 +9,7 @@
 
 mod bring;
 mod file;
+mod head;
 mod known;
 mod pack;
 mod plan;

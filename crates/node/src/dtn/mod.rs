@@ -7,6 +7,7 @@
 //! it on; where routes are kept by hand, a friend's endpoint can be named.
 
 mod parcel;
+mod piece;
 mod post;
 
 use crate::Node;

@@ -1,51 +1,12 @@
-//! Bundles in pieces that a DTN daemon takes, and back. A bundle's pieces are the same however often it
-//! is sent, so what one sending lost another completes.
+//! Where the pieces of bundles that came over DTN wait for each other. A bundle's pieces are the same however often
+//! it is sent, so what one sending lost another completes.
 
+use super::piece::Piece;
 use crate::error::{During, Result};
 use base::{Hash, limit};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-const MAGIC: [u8; 8] = *b"chorusp1";
-/// Bytes of a piece beside its part of the bundle.
-const HEAD: usize = MAGIC.len() + 32 + 2;
-
-/// One piece: of which bundle (the SHA-256 of all of it), which of how many.
-struct Piece<'a> {
-    of: Hash,
-    index: u8,
-    count: u8,
-    bytes: &'a [u8],
-}
-
-/// Cuts a bundle; none if it is larger than anybody would take.
-pub(crate) fn cut(bundle: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let of = Hash::of(&[bundle]);
-    let parts: Vec<&[u8]> = bundle.chunks(limit::DTN_BYTES - HEAD).collect();
-    if parts.len() > limit::DTN_PIECES {
-        return None;
-    }
-    let count = parts.len() as u8;
-    let piece = |(index, part): (usize, &&[u8])| {
-        let mut out = MAGIC.to_vec();
-        out.extend(of.0);
-        out.extend([index as u8, count]);
-        out.extend(*part);
-        out
-    };
-    Some(parts.iter().enumerate().map(piece).collect())
-}
-
-impl Piece<'_> {
-    fn read(bytes: &[u8]) -> Option<Piece<'_>> {
-        let rest = bytes.strip_prefix(&MAGIC)?;
-        let (of, rest) = rest.split_first_chunk::<32>()?;
-        let ([index, count], bytes) = rest.split_first_chunk::<2>()?;
-        let sound = *index < *count && usize::from(*count) <= limit::DTN_PIECES && !bytes.is_empty();
-        sound.then_some(Piece { of: Hash(*of), index: *index, count: *count, bytes })
-    }
-}
 
 /// The folder in which pieces wait for the others of their bundle. Anybody may send some: there is room
 /// for so many bytes, and the oldest make it.
@@ -122,6 +83,7 @@ impl Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dtn::piece::{HEAD, MAGIC, cut};
 
     fn bundle(size: usize) -> Vec<u8> {
         (0..size).map(|n| (n / 1000) as u8).collect()

@@ -1,6 +1,7 @@
 //! The thread that sends bundles over DTN and takes those that come.
 
-use super::parcel::{Pieces, cut};
+use super::parcel::Pieces;
+use super::piece::cut;
 use super::{SeenPeer, endpoint_of};
 use crate::bundle::{Imported, Lack};
 use crate::clock;

@@ -13,6 +13,8 @@ const LEAST_BATCH: usize = 64 << 10;
 /// Bytes loaded at once on a link that broke in the middle of something the last time: what is cut off
 /// is sent again whole.
 const SHY_BATCH: usize = 4 << 10;
+/// Bytes of a part of a chunk, as long as links do not break.
+const PART_BYTES: usize = 128 << 10;
 /// Milliseconds without a byte leaving the carrier's queue, after which it is not taken to drain.
 const STUCK: u64 = 1_000;
 
@@ -38,8 +40,18 @@ impl Peer {
     /// Bytes to load at once: half a second of the link; little, where the link is known to break.
     pub(crate) fn batch(&self, most: usize) -> usize {
         let half = usize::try_from(self.speed().saturating_mul(500)).unwrap_or(usize::MAX);
-        let most = if self.shy { most.min(self.proven.max(SHY_BATCH)) } else { most };
-        half.max(LEAST_BATCH).min(most).min(self.room().max(1))
+        half.max(LEAST_BATCH).min(self.at_once(most)).min(self.room().max(1))
+    }
+
+    // At most so many bytes at once; few, where the link is known to break. What was acknowledged since it came
+    // up says that it may carry more: then no cut costs much beside what came before it.
+    fn at_once(&self, most: usize) -> usize {
+        if self.shy { most.min((self.proven / 4).max(SHY_BATCH)) } else { most }
+    }
+
+    /// Bytes of a chunk to send at once: what comes whole is not lost where a link breaks.
+    pub(crate) fn part(&self) -> usize {
+        self.at_once(PART_BYTES)
     }
 
     /// What the carrier says of its queue, after it was given so many bytes more.
@@ -110,6 +122,7 @@ impl Peer {
         });
         let Some(at) = at else { return };
         self.in_flight = self.in_flight.saturating_sub(freed);
+        self.fruitful = true;
         // What has arrived is not in the carrier's queue.
         self.queued = self.queued.min(self.in_flight);
         self.stuck = false;
