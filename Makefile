@@ -11,7 +11,7 @@ help:
 	@echo "make test        everything CI runs"
 	@echo "make demo        two nodes on this machine, edits apart, the merged file"
 	@echo "make bench       measure, beside bindfs, sshfs and the disk below"
-	@echo "make sim         play the scenarios of sync and compare their figures (RECORD=1 records, SCENARIO=FILE: one)"
+	@echo "make sim         play the scenarios of sync and compare their figures (RECORD=1 records, SCENARIO=FILE: one, SEEDS=20: each from many)"
 	@echo "make torture     kill -9 (ROUNDS=50), a node that is halted, a repository of FILES=4000; long"
 	@echo "make cuts        a link that is cut CUTS=1000 times under 10,000 entries and under 1 GiB; long"
 	@echo "make far         DTN daemons that are DELAY=180 seconds from each other; long"
@@ -80,8 +80,9 @@ bench:
 # A made-up world: a minute of it takes less than a second. Same seed, same figures, on any machine.
 RECORD ?=
 SCENARIO ?=
+SEEDS ?=
 sim:
-	$(CARGO) run --quiet --locked -p chorus-sim --bin sim -- $(if $(RECORD),--record) $(SCENARIO)
+	$(CARGO) run --quiet --locked -p chorus-sim --bin sim -- $(if $(RECORD),--record) $(if $(SEEDS),--seeds $(SEEDS)) $(SCENARIO)
 
 ROUNDS ?= 50
 FILES ?= 4000

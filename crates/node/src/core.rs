@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) garbage: Mutex<Vec<(Ticket, [u8; 16])>>,
     /// Bytes of large contents that others took the place of since somebody last looked.
     pub(crate) replaced: AtomicU64,
+    /// Whether a link to anybody is up.
+    pub(crate) linked: AtomicBool,
     /// How many blobs are being fetched or wait for it.
     pub(crate) fetching: AtomicUsize,
     /// Entries that are kept until their predecessors come.

@@ -1,12 +1,13 @@
 //! What is due to be sealed, and in what order: births and doors gather a moment, and nothing overtakes them.
 
 use crate::core::Core;
-use crate::seal::GATHER;
+use crate::seal::{GATHER, GATHER_ALONE};
 use crate::state::Space;
 use crate::steps::here;
 use base::{ObjectId, SpaceTag};
 use object::Target;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Births that gather for longer than a few do.
@@ -33,7 +34,11 @@ impl Core {
         // Many at once become fewer and larger entries, if nobody waits for an edit meanwhile.
         let many = pending.changes.is_empty()
             && pending.births.values().filter(|newborn| newborn.is_due()).nth(MANY).is_some();
-        let gather = if many { GATHER * 4 } else { GATHER };
+        let gather = match many {
+            _ if !self.linked.load(Ordering::Relaxed) => GATHER_ALONE,
+            true => GATHER * 4,
+            false => GATHER,
+        };
         let ripe = now || waited.is_some_and(|w| w >= gather);
         let next = waited.map_or(idle, |w| gather.saturating_sub(w).max(Duration::from_millis(1)));
         let mut due = Due::default();

@@ -48,6 +48,7 @@ mod read;
 mod reads;
 mod record;
 mod rendered;
+mod retrace;
 mod rules;
 mod seal;
 mod serving;

@@ -16,6 +16,7 @@ use net::Net;
 use object::Manifest;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use sync::{Envelope, Input, Output, Sync};
 
@@ -275,17 +276,27 @@ impl Link {
         }
     }
 
+    // What gathers for a while as long as nobody is there goes to whoever comes.
+    fn tell_sealer(&self) {
+        let linked = !self.connected.is_empty();
+        if self.core.linked.swap(linked, Ordering::Relaxed) != linked {
+            self.core.wake_sealer();
+        }
+    }
+
     fn take_event(&mut self, event: net::Event) {
         match event {
             net::Event::Connected { peer, .. } => {
                 self.core.heard(&peer);
                 self.connected.insert(peer);
                 self.fruitful.remove(&peer);
+                self.tell_sealer();
                 self.step(Input::Connected { peer });
                 self.offer_spaces(&peer);
             }
             net::Event::Disconnected { peer, .. } => {
                 self.connected.remove(&peer);
+                self.tell_sealer();
                 self.outbox.remove(&peer);
                 // An offer may have been lost with the link.
                 self.shared.retain(|(to, _)| *to != peer);

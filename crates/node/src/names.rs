@@ -4,6 +4,7 @@ use crate::core::{Core, new_object, no_object, no_space};
 use crate::error::{Error, Result};
 use crate::home::random_bytes;
 use crate::policy::is_scratch;
+use crate::retrace::Wanted;
 use crate::state::{Newborn, Space};
 use crate::steps::{Step, here};
 use base::{DoorId, Kind, ObjectId, Oid, SpaceId, name};
@@ -95,7 +96,12 @@ impl Core {
             }
             let local = space.is_special(&oid.object) || space.stays(&room.object, name);
             let target = place_of(oid.object);
-            steps.push(self.add_door(space, room.object, name, target, DoorKind::Place, local)?);
+            let kind = DoorKind::Place;
+            let wanted = Wanted { room: room.object, name, target, kind };
+            steps.push(match wanted.before(space, (room.object, &[])).filter(|_| !local) {
+                Some(at) => Wanted::give_back(at),
+                None => self.add_door(space, room.object, name, target, kind, local)?,
+            });
             self.settled(space, &[room.object], steps)
         })?;
         self.perform(&room.space, steps)
@@ -246,7 +252,7 @@ impl Core {
         Ok(steps)
     }
 
-    // A new door, and all doors of a name passed over in its favour.
+    // A new door, or the one that was there before, and all doors of a name passed over in its favour.
     fn hand_over(
         &self,
         space: &Space,
@@ -257,13 +263,20 @@ impl Core {
         (kind, local): (DoorKind, bool),
     ) -> Result<Vec<Step>> {
         let local = local || here(&source.target).is_some_and(|object| space.is_special(&object));
-        let add = self.add_door(space, to, new, source.target, kind, local)?;
-        let Step::Add { id: new_id, .. } = &add else { return Err(no_object()) };
-        let new_id = *new_id;
-        let mut steps = vec![add];
+        let wanted = Wanted { room: to, name: new, target: source.target, kind };
+        let (first, at) = match wanted.before(space, (from, &source.doors)).filter(|_| !local) {
+            Some(at) => (Wanted::give_back(at), at),
+            None => {
+                let add = self.add_door(space, to, new, source.target, kind, local)?;
+                let Step::Add { id, .. } = &add else { return Err(no_object()) };
+                let at = (to, *id);
+                (add, at)
+            }
+        };
+        let mut steps = vec![first];
         for door in source.doors.iter() {
             let target = space.view.door_state(from, *door).map_or(&source.target, |d| &d.target);
-            let gone = Gone { clock: clock_of(space, target), to: Some((to, new_id)) };
+            let gone = Gone { clock: clock_of(space, target), to: Some(at) };
             steps.extend(pass_over(space, from, *door, gone));
         }
         Ok(steps)

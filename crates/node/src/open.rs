@@ -89,6 +89,7 @@ impl Core {
             garbage: Mutex::default(),
             // The first look is at what the last run left.
             replaced: limit::SUPERSEDED_BYTES.into(),
+            linked: Default::default(),
             fetching: Default::default(),
             partial: RwLock::default(),
             layouts: Mutex::new(lru::LruCache::new(LAYOUTS)),

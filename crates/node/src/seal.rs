@@ -26,6 +26,8 @@ use store::{Batch, Ticket};
 
 /// How long births and door operations gather.
 pub(crate) const GATHER: Duration = Duration::from_millis(100);
+/// The same as long as no link is up: nobody waits, and what is gone or back by then is never sent to anybody.
+pub(crate) const GATHER_ALONE: Duration = Duration::from_secs(2);
 
 /// An entry that was made and stored, and is told once it is durable.
 pub(crate) struct Fresh {

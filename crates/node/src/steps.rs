@@ -217,6 +217,8 @@ impl Core {
                     }
                     space.view.door(room, id, door, delta);
                 }
+                touch_target(space, room, id, now);
+                touch_room(space, &room, self.device, now);
             }
         }
     }
@@ -235,7 +237,7 @@ fn put_touched(
     for step in steps {
         let (room, target) = match step {
             Step::Add { room, door, .. } => (room, here(&door.target)),
-            Step::Cancel { room, id } | Step::Gone { room, id, .. } => {
+            Step::Cancel { room, id } | Step::Gone { room, id, .. } | Step::Ungone { room, id } => {
                 (room, space.view.door_state(*room, *id).and_then(|door| here(&door.target)))
             }
             _ => continue,

@@ -19,6 +19,8 @@ pub struct Audit {
     pub needless: u64,
     /// Bytes that were under way when the link broke.
     pub cut_off: u64,
+    /// Bytes of entries and chunks that got lost on the way otherwise.
+    pub lost: u64,
     /// How often the link broke or closed.
     pub cuts: u64,
     // What was sent: whether it has arrived.
@@ -54,6 +56,15 @@ impl World {
     /// Watches what goes from one node to another.
     pub fn watch(&mut self, from: usize, to: usize) {
         self.audits.entry((from, to)).or_default();
+    }
+
+    pub(crate) fn audit_lost(&mut self, from: usize, to: usize, envelope: &Envelope) {
+        let Some(audit) = self.audits.get_mut(&(from, to)) else { return };
+        for (hash, size) in cargo(envelope) {
+            audit.lost += size;
+            // It is not under way any more when the link breaks.
+            audit.under_way.remove(&hash);
+        }
     }
 
     pub(crate) fn audit_sent(&mut self, from: usize, to: usize, left: u64, envelope: &Envelope, bytes: u64) {

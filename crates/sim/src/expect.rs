@@ -57,8 +57,8 @@ pub(crate) fn lateness(world: &World, plans: &[Plan]) -> Lateness {
             found.arrivals += 1;
             found.most = found.most.max(wait);
             sum += wait;
-            let hop = last_hop(plans, at, *node, *came);
-            found.late += u64::from(hop.is_some_and(|could| a_contact_passed(plans, *node, could, *came)));
+            let late = plans.iter().any(|plan| a_contact_passed(plan, at, *node, *came));
+            found.late += u64::from(late);
         }
     }
     found.mean = sum / found.arrivals.max(1);
@@ -70,28 +70,21 @@ pub(crate) fn everywhere(arrivals: &BTreeMap<Hash, BTreeMap<usize, u64>>, member
     arrivals.values().all(|at| members.iter().all(|i| at.contains_key(i)))
 }
 
-// When something could first have come to a node from one of those who had it before.
-fn last_hop(plans: &[Plan], at: &BTreeMap<usize, u64>, node: usize, came: u64) -> Option<u64> {
-    let mine = plans.iter().filter(|plan| plan.a == node || plan.b == node);
-    mine.filter_map(|plan| {
-        let had = *at.get(&(plan.a + plan.b - node)).filter(|had| **had < came)?;
-        Some(leaves(plan, had)? + plan.link.latency)
-    })
-    .min()
-}
-
 // When something that is there now can leave over a link.
 fn leaves(plan: &Plan, now: u64) -> Option<u64> {
     let Some(windows) = &plan.windows else { return Some(now) };
     windows.iter().find(|(_, until)| *until > now).map(|(from, _)| now.max(*from))
 }
 
-// Whether a contact of this node began after something could have come, and was over before it did.
-fn a_contact_passed(plans: &[Plan], node: usize, could: u64, came: u64) -> bool {
-    let mine = plans.iter().filter(|plan| plan.a == node || plan.b == node);
-    mine.filter_map(|plan| Some((plan.windows.as_ref()?, plan.link.latency)))
-        .flat_map(|(windows, latency)| windows.iter().map(move |(from, until)| (*from, until + latency)))
-        .any(|(from, until)| from > could && until < came)
+// Whether a link could have brought something to a node, and a whole contact of it more was over before it came.
+fn a_contact_passed(plan: &Plan, at: &BTreeMap<usize, u64>, node: usize, came: u64) -> bool {
+    if plan.a != node && plan.b != node {
+        return false;
+    }
+    let had = at.get(&(plan.a + plan.b - node)).filter(|had| **had < came);
+    let could = had.and_then(|had| leaves(plan, *had));
+    let (Some(could), Some(windows)) = (could, &plan.windows) else { return false };
+    windows.iter().any(|(from, until)| *from > could && *until + plan.link.latency < came)
 }
 
 // When something could first be at each node: the earliest way over links that come and go.
@@ -131,8 +124,15 @@ mod tests {
         ];
         assert_eq!(first_chances(3, &plans, 0, 0), [0, 105, 350]);
         assert_eq!(first_chances(3, &plans, 0, 150), [150, 205, 350]);
-        assert!(!a_contact_passed(&plans, 1, 105, 206));
-        assert!(a_contact_passed(&plans, 1, 105, 216));
+        let late = |had: u64, came: u64| {
+            let at = BTreeMap::from([(0, had), (1, came)]);
+            plans.iter().any(|plan| a_contact_passed(plan, &at, 1, came))
+        };
+        assert!(!late(0, 206), "one contact after it could");
+        assert!(late(0, 216));
+        assert!(!late(150, 216), "only the contacts of a link that could bring it");
+        // It was made during a contact, and lost until the end of the next.
+        assert!(!late(109, 214) && late(109, 216));
         assert_eq!(diameter(3, &plans), 2);
     }
 }

@@ -90,6 +90,21 @@ pub fn compare(figures: &Figures, recorded: Option<&BTreeMap<String, f64>>) -> S
     text
 }
 
+/// The least, the mean and the most of each figure over several plays.
+pub fn spread(all: &[Figures]) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "  {:<38} {:>14} {:>14} {:>14}", "", "least", "mean", "most");
+    for (name, _) in all.first().into_iter().flat_map(|figures| &figures.0) {
+        let values: Vec<f64> = all.iter().filter_map(|figures| figures.get(name)).collect();
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let (name, least, mean, most) = (name.replace('_', " "), number(least), number(mean), number(most));
+        let _ = writeln!(text, "  {name:<38} {least:>14} {mean:>14} {most:>14}");
+    }
+    text
+}
+
 fn plain(value: f64) -> String {
     let text = format!("{value:.3}");
     if text.ends_with(".000") { text.trim_end_matches('0').to_owned() + "0" } else { text }
@@ -129,6 +144,22 @@ mod tests {
         let table = compare(&other, recorded.get("a"));
         assert!(table.contains("2,469,134      1,234,567   +100.0 %"), "{table}");
         assert!(table.contains("new") && table.contains("gone"), "{table}");
+    }
+
+    #[test]
+    fn several_plays_are_told_by_their_least_mean_and_most() {
+        let play = |value: f64| {
+            let mut figures = Figures::default();
+            figures.add("bytes", value);
+            figures
+        };
+        let table = spread(&[play(30.0), play(10.0), play(20.0)]);
+        assert!(
+            table.contains(
+                "bytes                                              10             20             30"
+            ),
+            "{table}"
+        );
     }
 
     #[test]

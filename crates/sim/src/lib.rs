@@ -21,7 +21,7 @@ mod wire;
 mod world;
 
 pub use audit::Audit;
-pub use figure::{Figures, Recorded, compare, read_recorded, write_recorded};
+pub use figure::{Figures, Recorded, compare, read_recorded, spread, write_recorded};
 pub use node::{Chunk, SimNode};
 pub use play::{Played, play};
 pub use scenario::Scenario;

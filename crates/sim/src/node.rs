@@ -1,6 +1,6 @@
 //! A simulated node: a machine, and a store that is durable a moment later.
 
-use base::{ChunkId, DeviceId, Entry, Hash, LogId, SpaceTag};
+use base::{ChunkId, DeviceId, Entry, Hash, LogId, SpaceTag, limit};
 use std::collections::{BTreeMap, BTreeSet};
 use sync::{Config, Envelope, Sync, Tips};
 
@@ -67,6 +67,8 @@ pub struct SimNode {
     pub durable: BTreeMap<Key, Entry>,
     /// The hashes of that.
     pub hashes: BTreeSet<Hash>,
+    /// Entries that came ahead of their predecessor; a crash leaves them too.
+    pub early: BTreeMap<Key, Entry>,
     /// Chunks that are here.
     pub chunks: BTreeMap<ChunkId, Chunk>,
     /// Chunks that came, in order.
@@ -105,6 +107,7 @@ impl SimNode {
             friends: BTreeSet::new(),
             durable: BTreeMap::new(),
             hashes: BTreeSet::new(),
+            early: BTreeMap::new(),
             chunks: BTreeMap::new(),
             fetched: Vec::new(),
             absent: Vec::new(),
@@ -123,6 +126,20 @@ impl SimNode {
             seen_gossip: BTreeSet::new(),
             config,
         }
+    }
+
+    /// Keeps an entry that came too early, so many of each device; whether there is room.
+    pub(crate) fn keep_early(&mut self, tag: SpaceTag, entry: &Entry) -> bool {
+        let (log, hash) = (entry.header().log, entry.hash());
+        let of = self.early.iter().filter(|(key, _)| key.1.device == log.device);
+        let (number, bytes) = of.fold((0, 0), |(n, sum), (_, entry)| (n + 1, sum + entry.bytes().len()));
+        let room = number < limit::HELD_ENTRIES
+            && bytes + entry.bytes().len() <= limit::HELD_BYTES
+            && self.early.len() < limit::KEPT_ENTRIES;
+        if room && !self.hashes.contains(&hash) {
+            self.early.insert((tag, log, entry.header().seq, hash), entry.clone());
+        }
+        room
     }
 
     /// Whether an entry is here, durable or about to be.

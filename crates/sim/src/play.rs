@@ -286,13 +286,15 @@ impl Play<'_> {
         let sum =
             |of: &dyn Fn(&crate::Audit) -> u64| audits.iter().map(|audit| of(audit)).sum::<u64>() as f64;
         let (bytes, first, again) = (sum(&|a| a.bytes), sum(&|a| a.first), sum(&|a| a.again));
-        let cut_off = sum(&|a| a.cut_off);
+        let (cut_off, lost) = (sum(&|a| a.cut_off), sum(&|a| a.lost));
         figures.add("watched_bytes", bytes);
         figures.add("watched_first_time_share", first / bytes.max(1.0));
         figures.add("watched_again_bytes", again);
         figures.add("watched_cuts", sum(&|a| a.cuts) / 1.0);
         figures.add("watched_cut_off_bytes", cut_off);
-        figures.add("watched_again_beyond_cut_off_share", (again - cut_off).max(0.0) / first.max(1.0));
+        figures.add("watched_lost_bytes", lost);
+        let beyond = (again - cut_off - lost).max(0.0);
+        figures.add("watched_again_beyond_lost_share", beyond / first.max(1.0));
         figures.add("watched_needless_share", sum(&|a| a.needless) / first.max(1.0));
     }
 

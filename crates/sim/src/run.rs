@@ -152,6 +152,7 @@ impl World {
         node.hashes.insert(hash);
         let header = entry.header();
         node.durable.insert((header.tag, header.log, header.seq, hash), entry.clone());
+        node.early.remove(&(header.tag, header.log, header.seq, hash));
         if let Some(arrivals) = &mut self.arrivals {
             arrivals.entry(hash).or_default().insert(i, self.now);
         }
@@ -262,8 +263,10 @@ impl World {
                 let entries = self.nodes[i].durable.range(low..=high).map(|(k, _)| (k.2, k.3)).collect();
                 return Some(Input::Listed { job, entries: Some(entries) });
             }
-            // Nothing is durable here before its predecessor.
-            Output::Keep { .. } => {}
+            Output::Keep { tag, entry } => {
+                let kept = self.nodes[i].keep_early(tag, &entry);
+                return kept.then_some(Input::Kept { tag, entry });
+            }
             Output::Gossip { tag, log, seq, hash, announcement } => {
                 self.fold_hash(i, &hash.0);
                 let envelope = announcement.unwrap_or_else(|| {

@@ -112,6 +112,9 @@ impl World {
         self.fold_bytes(&bytes);
         self.audit_sent(i, to, left, envelope, size);
         let lost = self.below(1000) < link.loss || self.one_way.contains(&(i, to));
+        if lost && broken.is_none() {
+            self.audit_lost(i, to, envelope);
+        }
         if !lost && broken.is_none() {
             let event = Event::Arrive { from: i, to, session, left, bytes };
             self.schedule(left + link.latency, event);

@@ -278,6 +278,9 @@ impl World {
             let logs = self.tips(i, *tag);
             self.step(i, Input::Space { tag: *tag, logs });
         }
+        for ((tag, ..), entry) in self.nodes[i].early.clone() {
+            self.step(i, Input::Kept { tag, entry });
+        }
         for j in friends {
             self.allow(i, j, &tags);
         }

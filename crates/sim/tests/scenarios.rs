@@ -61,6 +61,19 @@ scenarios! {
     whoever_has_a_chunk_serves_it: "chunks",
 }
 
+// What one seed shows may be luck.
+#[test]
+fn contacts_far_and_near_hold_from_other_seeds() {
+    for name in ["mars", "hops", "blind-host"] {
+        let mut scenario = scenario(name);
+        for seed in 101..104 {
+            scenario.seed = seed;
+            let broken = play(&scenario).broken;
+            assert!(broken.is_empty(), "{name} from seed {seed}: {broken:#?}");
+        }
+    }
+}
+
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     let play_with = |seed: u64| {

@@ -3,7 +3,7 @@
 mod flow;
 
 use crate::compare::{Answering, Asking};
-use crate::envelope::{LogRange, Tips};
+use crate::envelope::{LogRange, Tip, Tips};
 use crate::frontier::LogKey;
 use crate::io::Offence;
 use base::{ChunkId, Hash, LogId, SpaceTag, limit};
@@ -35,8 +35,6 @@ pub(crate) struct Lag {
     pub(crate) due: u64,
     /// When what was sent is sent again, if no ack comes.
     pub(crate) retry_at: u64,
-    /// When what was sent counts as lost; somebody far is sent it again before, where there is room for that.
-    pub(crate) lost_at: u64,
     /// Whether the peer has spoken since the link came up; before it has, what it lacks is a guess.
     pub(crate) confirmed: bool,
     /// Places below this were sent on an earlier connection, far away, and may have arrived since.
@@ -56,17 +54,21 @@ pub(crate) struct Lag {
 impl Lag {
     /// Whether some of it was sent and may still arrive.
     pub(crate) fn is_under_way(&self) -> bool {
-        self.next > self.theirs.last().map_or(0, |(seq, _)| seq.saturating_add(1))
+        self.next > Lag::after(&self.theirs)
+    }
+
+    /// The place after the highest of these tips.
+    pub(crate) fn after(tips: &[Tip]) -> u64 {
+        tips.last().map_or(0, |(seq, _)| seq.saturating_add(1))
     }
 
     pub(crate) fn new(theirs: Tips, due: u64) -> Lag {
-        let next = theirs.last().map_or(0, |(seq, _)| seq.saturating_add(1));
+        let next = Lag::after(&theirs);
         Lag {
             theirs,
             next,
             due,
             retry_at: u64::MAX,
-            lost_at: 0,
             confirmed: true,
             doubt: None,
             tries: 0,
@@ -95,6 +97,24 @@ pub(crate) enum Load {
     },
 }
 
+impl Load {
+    /// Whether it includes all of another.
+    fn covers(&self, other: &Load) -> bool {
+        match (self, other) {
+            (Load::Range { range: mine, .. }, Load::Range { range, .. }) => {
+                (mine.tag, mine.log) == (range.tag, range.log)
+                    && mine.from <= range.from
+                    && range.to <= mine.to
+            }
+            (Load::Entry(..), Load::Entry(..)) => self == other,
+            (Load::Chunk { tag, id, from }, Load::Chunk { tag: other, id: chunk, from: later }) => {
+                (tag, id) == (other, chunk) && from <= later
+            }
+            _ => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Flight {
     pub(crate) load: Load,
@@ -102,6 +122,9 @@ pub(crate) struct Flight {
     pub(crate) at: u64,
     /// When it counts as lost, if no other ack comes.
     deadline: u64,
+    /// How often it was sent again, and when that may be next; only to somebody far.
+    repeats: u32,
+    again_at: u64,
 }
 
 /// A run of entries asked for.
@@ -184,6 +207,8 @@ pub(crate) struct Peer {
     /// Nothing had left the queue when it was told last: it is not taken to drain by itself.
     stuck: bool,
     acked_at: u64,
+    /// When the link may be used again for what was sent to somebody far already.
+    spare_at: u64,
     /// Bytes acknowledged on this connection.
     proven: usize,
     /// The last connection broke in the middle of something.
@@ -243,6 +268,7 @@ impl Peer {
             queued_at: 0,
             stuck: false,
             acked_at: 0,
+            spare_at: 0,
             proven: 0,
             shy: false,
             unheard_since: None,

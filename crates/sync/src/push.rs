@@ -6,18 +6,13 @@ use crate::envelope::{Envelope, LogRange, Want};
 use crate::frontier::LogKey;
 use crate::io::{Offence, Output, PeerId};
 use crate::machine::Sync;
-use crate::peer::{Load, Peer, SERVE_QUEUE};
+use crate::peer::{Lag, Load, Peer, SERVE_QUEUE};
 use base::{ChunkId, Hash, SpaceTag};
 
 /// Bytes loaded for one output.
 const BATCH_BYTES: usize = 1 << 20;
 /// Bytes in the carrier's queue above which nothing more is loaded, however fast the link.
 const QUEUE_HIGH: usize = 4 << 20;
-/// Milliseconds before what was sent to somebody far is sent again as long as the link has nothing else to do; twice
-/// as long each time. An ack would take longer than several of them.
-const FAR_AGAIN: u64 = 60_000;
-/// Milliseconds of the link that may be spent on that at a time.
-const FAR_SPARE: u64 = 60_000;
 /// Milliseconds before something that the store did not have is tried again.
 const NOTHING_THERE: u64 = 30_000;
 
@@ -60,9 +55,10 @@ impl Sync {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let flight = peer.expires_at(self.config.patience);
         let room = peer.room_at(now, QUEUE_HIGH);
+        let again = peer.again_at(now);
         // What was to be looked at now has been.
         let set = peer.pump_at.filter(|at| *at > now);
-        peer.pump_at = [set, pulled, pushed, flight, room].into_iter().flatten().min();
+        peer.pump_at = [set, pulled, pushed, flight, room, again].into_iter().flatten().min();
     }
 
     /// Whether what this peer may lack is better asked for than pushed: it is much, or the peer may
@@ -142,17 +138,8 @@ impl Sync {
         let peer = self.peers.get_mut(&id)?;
         let wait = peer.patience(self.config.patience);
         let far = peer.is_far();
-        let spare = peer.has_to_spare(now, FAR_SPARE);
-        for Due { key, from, to, weight, .. } in due {
+        for Due { key, from, to, .. } in due {
             let Some(lag) = peer.lag.get_mut(&key) else { continue };
-            if far && lag.retry_at <= now && now < lag.lost_at && (weight as u64) > spare {
-                // There is more to do than to repeat what may well arrive.
-                lag.retry_at = lag.lost_at.min(now + FAR_AGAIN);
-                if lag.next > to {
-                    lag.due = lag.retry_at;
-                }
-                continue;
-            }
             match lag.offered {
                 None if lag.tries == 0
                     && lag.next <= to
@@ -248,7 +235,17 @@ impl Sync {
                 return Some(Load::Range { range, asked: false });
             }
         }
-        peer.serve_chunks.pop_front()
+        if let Some(chunk) = peer.serve_chunks.pop_front() {
+            return Some(chunk);
+        }
+        let mut again = peer.again(now)?;
+        if let Load::Range { range, .. } = &mut again
+            && let Some(lag) = peer.lag.get(&(range.tag, range.log))
+        {
+            // Some of it may have been acknowledged.
+            range.from = range.from.max(Lag::after(&lag.theirs)).min(range.to);
+        }
+        Some(again)
     }
 
     pub(crate) fn on_sent(
@@ -271,7 +268,7 @@ impl Sync {
                 peer.serve.push_front(Load::Range { range: rest, asked: true });
             }
             let wait = peer.ack_wait(now, self.config.patience).saturating_add(bytes as u64 / 128);
-            let far = peer.is_far();
+            let top = self.spaces.tips(&(range.tag, range.log)).last().map(|tip| tip.0);
             if let Some(lag) = peer.lag.get_mut(&(range.tag, range.log)) {
                 if next > last || lag.next >= range.from {
                     lag.next = lag.next.max(next);
@@ -279,12 +276,11 @@ impl Sync {
                 if bytes == 0 {
                     lag.due = now + NOTHING_THERE;
                 } else if done {
-                    let lost = now.saturating_add(Peer::backed_off(wait, lag.tries));
-                    lag.lost_at = lost;
-                    let again = now.saturating_add(FAR_AGAIN << lag.tries.min(10));
-                    let retry = if far { lost.min(again) } else { lost };
+                    let retry = now.saturating_add(Peer::backed_off(wait, lag.tries));
                     lag.retry_at = if lag.retry_at > now { lag.retry_at.min(retry) } else { retry };
-                    lag.due = lag.retry_at;
+                    // What came meanwhile does not wait for the acks of this.
+                    let all_sent = top.is_none_or(|top| lag.next > top);
+                    lag.due = if all_sent { lag.retry_at } else { lag.due.min(lag.retry_at) };
                 }
             }
         }

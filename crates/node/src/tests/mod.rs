@@ -6,6 +6,7 @@ mod fetching;
 mod incarnations;
 mod mended;
 mod replicas;
+mod retraced;
 mod rules;
 mod sharing;
 mod together;

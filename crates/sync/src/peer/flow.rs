@@ -17,6 +17,9 @@ const SHY_BATCH: usize = 4 << 10;
 const PART_BYTES: usize = 128 << 10;
 /// Milliseconds without a byte leaving the carrier's queue, after which it is not taken to drain.
 const STUCK: u64 = 1_000;
+/// Milliseconds before what was sent to somebody far is sent again as long as the link has nothing else to do; twice
+/// as long each time, up to a trip. An ack would take longer than several of them.
+const FAR_AGAIN: u64 = 60_000;
 
 impl Peer {
     /// Bytes that may still be sent before an ack is needed.
@@ -90,9 +93,29 @@ impl Peer {
         waits.then(|| now.saturating_add((self.queue(now) / self.speed().max(1)).max(10)))
     }
 
-    /// Bytes that an idle link carries in so many milliseconds; none where there is something in the queue.
-    pub(crate) fn has_to_spare(&self, now: u64, time: u64) -> u64 {
-        if self.queue(now) > 0 { 0 } else { self.speed().saturating_mul(time) }
+    /// What somebody far is sent once more, as the link has nothing else to do: what waits longest. Half of the
+    /// time is left to what may come.
+    pub(crate) fn again(&mut self, now: u64) -> Option<Load> {
+        if self.again_at(now).is_none_or(|at| at > now) {
+            return None;
+        }
+        let (longest, speed) = (self.silence.max(FAR_AGAIN), self.speed().max(1));
+        let flight = self.flight.iter_mut().min_by_key(|flight| flight.again_at)?;
+        flight.repeats = flight.repeats.saturating_add(1);
+        flight.again_at = now.saturating_add((FAR_AGAIN << flight.repeats.min(10)).min(longest));
+        self.spare_at = now.saturating_add(2 * flight.bytes as u64 / speed);
+        Some(flight.load)
+    }
+
+    /// When something may be sent once more, unless there is other work before.
+    pub(crate) fn again_at(&self, now: u64) -> Option<u64> {
+        if !self.is_far() || self.job.is_some() {
+            return None;
+        }
+        let first = self.flight.iter().map(|flight| flight.again_at).min()?;
+        let empty = now.saturating_add(self.queue(now) / self.speed().max(1));
+        let busy = self.queue(now) > 0;
+        if busy && self.stuck { None } else { Some(first.max(self.spare_at).max(empty + u64::from(busy))) }
     }
 
     /// Milliseconds until the ack of what is sent now should be here.
@@ -103,20 +126,35 @@ impl Peer {
 
     /// Notes that something was handed to the carrier.
     pub(crate) fn sent(&mut self, now: u64, load: Load, bytes: usize, least: u64) {
+        // What is under way already does not weigh twice.
+        if self.is_far()
+            && let Some(known) = self.flight.iter_mut().find(|flight| flight.load.covers(&load))
+        {
+            known.at = now;
+            known.repeats = known.repeats.max(1);
+            return;
+        }
         self.in_flight = self.in_flight.saturating_add(bytes);
         let deadline = now.saturating_add(self.patience(least)).saturating_add(self.ack_wait(now, least));
-        self.flight.push_back(Flight { load, bytes, at: now, deadline });
+        let again_at = match load {
+            // Where a single entry arrived is not told.
+            Load::Entry(..) => u64::MAX,
+            Load::Range { .. } | Load::Chunk { .. } => now.saturating_add(FAR_AGAIN),
+        };
+        self.flight.push_back(Flight { load, bytes, at: now, deadline, repeats: 0, again_at });
     }
 
     /// Takes what `arrived` says has arrived out of what is under way, and widens the window.
     pub(crate) fn acked(&mut self, now: u64, widest: usize, arrived: impl Fn(&Load) -> bool) {
         let mut freed = 0;
         let mut at = None;
+        let mut once = true;
         self.flight.retain(|flight| {
             let done = arrived(&flight.load);
             if done {
                 freed += flight.bytes;
                 at = Some(flight.at);
+                once = flight.repeats == 0;
             }
             !done
         });
@@ -128,7 +166,10 @@ impl Peer {
         self.stuck = false;
         self.proven = self.proven.saturating_add(freed);
         self.window = self.window.saturating_add(freed).min(widest.max(LEAST_WINDOW));
-        self.note_trip(now.saturating_sub(at));
+        // Of what was sent several times it is not known which is acknowledged.
+        if once {
+            self.note_trip(now.saturating_sub(at));
+        }
         let took = now.saturating_sub(self.acked_at.max(at)).max(1);
         let rate = (freed as u64 / took).max(1);
         // What was sent after the last ack tells how long the way is, and only that the link is no slower.
@@ -166,26 +207,29 @@ impl Peer {
         self.flight.front().map(|first| first.deadline.max(acked))
     }
 
-    /// What of a request of somebody far is not under way to them already: it was made before the peer can have
-    /// seen what was sent within the last round trip.
+    /// What of a request is not under way already: it was made before the peer can have seen what was sent within
+    /// the last round trip.
     pub(crate) fn not_crossing(&self, now: u64, range: LogRange) -> Option<LogRange> {
-        if !self.is_far() {
-            return Some(range);
-        }
-        let since = now.saturating_sub(self.silence.saturating_mul(2));
-        let mut end = range.to;
-        for flight in self.flight.iter().rev().take_while(|flight| flight.at > since) {
-            if let Load::Range { range: sent, .. } = flight.load
-                && (sent.tag, sent.log) == (range.tag, range.log)
-                && sent.to >= end
-            {
-                if sent.from <= range.from {
-                    return None;
-                }
-                end = end.min(sent.from - 1);
+        let trip = if self.is_far() { self.silence.saturating_mul(2) } else { self.trip };
+        let since = now.saturating_sub(trip);
+        let crossing = |flight: &Flight| match flight.load {
+            Load::Range { range: sent, .. } if flight.at > since => {
+                ((sent.tag, sent.log) == (range.tag, range.log)).then_some(sent)
+            }
+            _ => None,
+        };
+        let mut rest = range;
+        for sent in self.flight.iter().rev().filter_map(crossing) {
+            if sent.from <= rest.to && rest.to <= sent.to {
+                rest.to = sent.from.checked_sub(1)?;
             }
         }
-        Some(LogRange { to: end, ..range })
+        for sent in self.flight.iter().filter_map(crossing) {
+            if sent.from <= rest.from && rest.from <= sent.to {
+                rest.from = sent.to.saturating_add(1);
+            }
+        }
+        (rest.from <= rest.to).then_some(rest)
     }
 
     // The first place of each log that was handed to the carrier and, it seems, still waits there.
