@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 pub(crate) const KIND: Kind =
     Kind { name: "syncthing", missing, make: |cable| make(cable, "10"), saves: 5, when_told: false };
 
-/// It gathers changes for a tenth of a second.
+/// It gathers changes for a second, the least it knows.
 pub(crate) const TUNED: Kind =
-    Kind { name: "syncthing-tuned", missing, make: |cable| make(cable, "0.1"), saves: 15, when_told: false };
+    Kind { name: "syncthing-tuned", missing, make: |cable| make(cable, "1"), saves: 15, when_told: false };
 
 struct Syncthing {
     dirs: [PathBuf; 2],
@@ -42,7 +42,9 @@ fn make(cable: &Cable, delay: &str) -> anyhow::Result<Box<dyn Pair>> {
     }
     let mut programs = Vec::new();
     for side in 0..2 {
-        fs::write(configs[side].join("config.xml"), config(side, &ids, &dirs[side], delay))?;
+        let file = configs[side].join("config.xml");
+        let made = fs::read_to_string(&file).context("the configuration it made")?;
+        fs::write(&file, config(side, &ids, &made, &dirs[side], delay)?)?;
         let mut serve = command(&cable.ends[side], home.path(), "syncthing");
         serve.args(["serve", "--no-browser", "--no-restart", "--no-upgrade"]);
         serve.arg(format!("--home={}", configs[side].display()));
@@ -52,31 +54,43 @@ fn make(cable: &Cable, delay: &str) -> anyhow::Result<Box<dyn Pair>> {
     Ok(Box::new(Syncthing { dirs, _programs: programs, _home: home }))
 }
 
-fn config(side: usize, ids: &[String], dir: &Path, delay: &str) -> String {
+// The configuration that it made for itself, with what it brings for folders: what is left out there is zero and
+// not its default, and with it no copy is made of what two have edited.
+fn config(side: usize, ids: &[String], made: &str, dir: &Path, delay: &str) -> anyhow::Result<String> {
+    let (devices, rest) = made.split_once("<gui").context("the part about the GUI")?;
+    let (start, own) = devices.split_once("<device").context("its own device")?;
     let device = |n: usize| {
-        let (id, address) = (&ids[n], ADDRESSES[n]);
-        format!("<device id=\"{id}\" name=\"{n}\"><address>tcp://{address}:22000</address></device>\n")
+        let named =
+            own.replace(&ids[side], &ids[n]).replace("dynamic", &format!("tcp://{}:22000", ADDRESSES[n]));
+        format!("<device{named}")
     };
-    let off =
-        ["globalAnnounceEnabled", "localAnnounceEnabled", "relaysEnabled", "natEnabled", "startBrowser"];
-    let off: String = off.iter().map(|word| format!("<{word}>false</{word}>\n")).collect();
-    format!(
-        "<configuration version=\"36\">\n\
-         <folder id=\"garden\" label=\"garden\" path=\"{}\" type=\"sendreceive\" rescanIntervalS=\"3600\" \
-         fsWatcherEnabled=\"true\" fsWatcherDelayS=\"{delay}\">\n\
-         <device id=\"{}\"></device><device id=\"{}\"></device>\n</folder>\n{}{}\
-         <gui enabled=\"false\"></gui>\n\
-         <options>\n<listenAddress>tcp://{}:22000</listenAddress>\n{off}\
-         <crashReportingEnabled>false</crashReportingEnabled>\n<urAccepted>-1</urAccepted>\n\
-         <autoUpgradeIntervalH>0</autoUpgradeIntervalH>\n<reconnectionIntervalS>5</reconnectionIntervalS>\n\
-         <stunServer></stunServer>\n</options>\n</configuration>\n",
-        dir.display(),
-        ids[0],
-        ids[1],
-        device(0),
-        device(1),
-        ADDRESSES[side],
-    )
+    let template = made.split_once("<defaults>").and_then(|(_, rest)| rest.split_once("</folder>"));
+    let (folder, _) = template.context("the template of folders")?;
+    let members = format!("<device id=\"{}\"></device>\n<minDiskFree", ids[1 - side]);
+    let folder = folder
+        .replacen("id=\"\"", "id=\"garden\"", 1)
+        .replacen("path=\"~\"", &format!("path=\"{}\"", dir.display()), 1)
+        .replacen("fsWatcherDelayS=\"10\"", &format!("fsWatcherDelayS=\"{delay}\""), 1)
+        .replacen("<minDiskFree", &members, 1);
+    let mut whole = format!("{start}{folder}</folder>\n{}{}<gui{rest}", device(0), device(1));
+    for (option, value) in [
+        ("listenAddress", &*format!("tcp://{}:22000", ADDRESSES[side])),
+        ("globalAnnounceEnabled", "false"),
+        ("localAnnounceEnabled", "false"),
+        ("relaysEnabled", "false"),
+        ("natEnabled", "false"),
+        ("startBrowser", "false"),
+        ("crashReportingEnabled", "false"),
+        ("urAccepted", "-1"),
+        ("autoUpgradeIntervalH", "0"),
+        ("reconnectionIntervalS", "5"),
+        ("stunServer", ""),
+    ] {
+        let (before, after) = whole.split_once(&format!("<{option}>")).with_context(|| option.to_owned())?;
+        let (_, after) = after.split_once("</").with_context(|| option.to_owned())?;
+        whole = format!("{before}<{option}>{value}</{after}");
+    }
+    Ok(whole.replacen("<gui enabled=\"true\"", "<gui enabled=\"false\"", 1))
 }
 
 impl Pair for Syncthing {
