@@ -37,6 +37,13 @@ impl Found {
         self.figures.entry((kind, what)).or_default().push(figure);
     }
 
+    /// Says how the saves were so far.
+    pub(crate) fn saves(&self, kind: &'static str) {
+        if let Some(saves) = self.figures.get(&(kind, SAVE)) {
+            eprintln!("  {SAVE}: {:.1} ({:.1}), {} of them", share(saves, 50), share(saves, 99), saves.len());
+        }
+    }
+
     /// What cannot be counted.
     pub(crate) fn say(&mut self, kind: &'static str, what: &'static str, words: String) {
         eprintln!("  {what}: {words}");

@@ -24,7 +24,7 @@ use pair::{Kind, Pair};
 use row::{ROWS, Sizes};
 use std::time::Duration;
 
-/// How many of each kind; they take turns in this order.
+/// Who takes part; they take turns in this order.
 const KINDS: [Kind; 6] =
     [chorus::KIND, syncthing::KIND, syncthing::TUNED, unison::KIND, rsync::KIND, iroh::KIND];
 
@@ -54,8 +54,9 @@ fn main() {
             eprintln!("round {}: {}", round + 1, kind.name);
             turn(kind, round, &sizes, &rows, &mut found);
         }
+        // So far: whoever stops it then has that.
+        found.print(&sizes);
     }
-    found.print(&sizes);
 }
 
 // One pair, from its making to its end.
@@ -78,6 +79,7 @@ fn turn(kind: &Kind, round: usize, sizes: &Sizes, rows: &[String], found: &mut F
             found.fail(kind.name, name, &why);
         }
     }
+    found.saves(kind.name);
     let mib = |kib: u64| kib as f64 / 1024.0;
     let peaks = cost.peaks();
     found.add(kind.name, found::MEMORY_A, mib(peaks[0]));
