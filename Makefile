@@ -4,13 +4,15 @@ CARGO ?= cargo
 MOUNT ?=
 THREADS ?= 2
 
-.PHONY: help run build test check fmt clippy deny advisories unit system fuzz demo bench sim torture cuts far posix clean-mounts
+.PHONY: help run build test check fmt clippy deny advisories unit system fuzz demo bench bench-peers bench-late sim torture cuts far posix clean-mounts
 
 help:
 	@echo "make run         build, start the node, mount on ~/Chorus (MOUNT=DIR: elsewhere)"
 	@echo "make test        everything CI runs"
 	@echo "make demo        two nodes on this machine, edits apart, the merged file"
 	@echo "make bench       measure, beside bindfs, sshfs and the disk below"
+	@echo "make bench-peers beside Syncthing, Unison, rsync and iroh-docs (ONLY=chorus,rsync ROUNDS=1 FILES=500 MIB=64); needs root"
+	@echo "make bench-late  a room of OBJECTS=100000 files, and people who join late; needs root"
 	@echo "make sim         play the scenarios of sync and compare their figures (RECORD=1 records, SCENARIO=FILE: one, SEEDS=20: each from many)"
 	@echo "make torture     kill -9 (ROUNDS=50), a node that is halted, a repository of FILES=4000; long"
 	@echo "make cuts        a link that is cut CUTS=1000 times under 10,000 entries and under 1 GiB; long"
@@ -76,6 +78,23 @@ bench:
 	@.ci/prepare bench
 	$(CARGO) build --release --locked -p chorus-cli -p chorus-tests --bins
 	target/release/bench
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo "sudo -E")
+
+# What is on the command line is in the environment of what runs: ROUNDS, FILES, MIB, IDLE.
+ONLY ?=
+bench-peers:
+	@.ci/prepare peers
+	$(CARGO) build --release --locked -p chorus-cli -p chorus-tests --bins
+	@$(CARGO) build --release --locked --manifest-path tests/iroh/Cargo.toml --target-dir target/iroh || \
+		echo "iroh-docs takes no part: its program was not built, for the reason above"
+	$(SUDO) target/release/peers $(if $(ONLY),--only $(ONLY))
+
+# Somebody who joins late: how long, how many bytes, how much memory (OBJECTS=100000).
+bench-late:
+	@.ci/prepare test
+	$(CARGO) build --release --locked -p chorus-cli -p chorus-tests --bins
+	$(SUDO) target/release/late
 
 # A made-up world: a minute of it takes less than a second. Same seed, same figures, on any machine.
 RECORD ?=

@@ -116,7 +116,9 @@ fn same_bytes(a: &Path, b: &Path) -> bool {
     let (Ok(mut a), Ok(mut b)) = (File::open(a), File::open(b)) else {
         return false;
     };
-    let (mut left, mut right) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    // Small files are many, and making a large buffer for each is slower than reading it.
+    let room = a.metadata().map_or(1 << 20, |meta| meta.len().clamp(1 << 10, 1 << 20) as usize);
+    let (mut left, mut right) = (vec![0; room], vec![0; room]);
     loop {
         match (fill(&mut a, &mut left), fill(&mut b, &mut right)) {
             (Ok(n), Ok(m)) if left[..n] == right[..m] => {

@@ -5,6 +5,7 @@
 
 pub mod compare;
 pub mod console;
+pub mod cost;
 pub mod editor;
 pub mod meanwhile;
 pub mod namespace;

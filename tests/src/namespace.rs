@@ -39,6 +39,11 @@ impl Cable {
         Cable { ends }
     }
 
+    /// Bytes that went over it so far, both ways, as the interface counts them.
+    pub fn carried(&self) -> u64 {
+        carried(&self.ends[0])
+    }
+
     /// Pulls the cable: nothing gets through, and nobody is told.
     pub fn cut(&self) {
         for end in &self.ends {
@@ -57,6 +62,64 @@ impl Cable {
 impl Drop for Cable {
     fn drop(&mut self) {
         for end in &self.ends {
+            remove(end);
+        }
+    }
+}
+
+/// Several namespaces joined by a switch, which stands in one more; removed at the end.
+pub struct Switch {
+    /// The names of the namespaces around it.
+    pub ends: Vec<String>,
+    hub: String,
+}
+
+impl Switch {
+    /// Joins so many, at [`Switch::address`] of each.
+    pub fn lay(ends: usize) -> Switch {
+        let switch = Switch { ends: (0..ends).map(|_| name()).collect(), hub: name() };
+        ip(&["netns", "add", &switch.hub]);
+        ip(&["-n", &switch.hub, "link", "add", "switch", "type", "bridge"]);
+        ip(&["-n", &switch.hub, "link", "set", "switch", "up"]);
+        for (n, end) in switch.ends.iter().enumerate() {
+            let port = format!("port{n}");
+            ip(&["netns", "add", end]);
+            ip(&[
+                "link",
+                "add",
+                "cable",
+                "netns",
+                end,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                &port,
+                "netns",
+                &switch.hub,
+            ]);
+            ip(&["-n", &switch.hub, "link", "set", &port, "master", "switch", "up"]);
+            ip(&["-n", end, "addr", "add", &format!("{}/24", Switch::address(n)), "dev", "cable"]);
+            ip(&["-n", end, "link", "set", "lo", "up"]);
+            ip(&["-n", end, "link", "set", "cable", "up"]);
+        }
+        switch
+    }
+
+    /// Where the one of this number is reached.
+    pub fn address(n: usize) -> String {
+        format!("10.77.0.{}", n + 1)
+    }
+
+    /// Bytes that the one of this number sent and received so far.
+    pub fn carried(&self, n: usize) -> u64 {
+        carried(&self.ends[n])
+    }
+}
+
+impl Drop for Switch {
+    fn drop(&mut self) {
+        for end in self.ends.iter().chain([&self.hub]) {
             remove(end);
         }
     }
@@ -102,6 +165,14 @@ fn name() -> String {
 
 fn ip(args: &[&str]) {
     must(Command::new("ip").args(args));
+}
+
+// What the cable's interface counted at an end, both ways.
+fn carried(end: &str) -> u64 {
+    let said = must(Command::new("ip").args(["-n", end, "-s", "-j", "link", "show", "dev", "cable"]));
+    let read: serde_json::Value = serde_json::from_str(&said).expect("JSON from ip");
+    let bytes = |way: &str| read[0]["stats64"][way]["bytes"].as_u64().expect("a counter");
+    bytes("rx") + bytes("tx")
 }
 
 fn remove(namespace: &str) {

@@ -20,6 +20,25 @@ use std::time::{Duration, Instant};
 /// How long a reader waits for bytes that are nowhere on this machine.
 const FETCH_DEADLINE: Duration = Duration::from_secs(30);
 
+// How long a reader waits for what is not here: ever anew while some of it comes.
+struct Patience {
+    here: Option<Vec<u8>>,
+    until: Instant,
+}
+
+impl Patience {
+    fn new(here: Option<Vec<u8>>, now: Instant) -> Patience {
+        Patience { here, until: now + FETCH_DEADLINE }
+    }
+
+    fn until(&mut self, here: Option<Vec<u8>>, now: Instant) -> Instant {
+        if here != self.here {
+            *self = Patience::new(here, now);
+        }
+        self.until
+    }
+}
+
 impl Core {
     /// What `stat` needs.
     pub(crate) fn attr(&self, oid: &Oid) -> Result<Attr> {
@@ -177,7 +196,8 @@ impl Core {
         self.body_of(&oid.space, &found.content)
     }
 
-    /// Bytes of a blob that is not wholly here: waits for the chunks, up to a deadline.
+    /// Bytes of a blob that is not wholly here: waits for the chunks, up to a deadline that begins anew whenever some
+    /// of it comes. The last bytes of a file come last, and over a slow link that is no reason to refuse them.
     pub(crate) fn read_remote(
         &self,
         oid: &Oid,
@@ -192,9 +212,10 @@ impl Core {
         }
         let tag = oid.space.tag();
         let content = manifest.hash;
-        let deadline = Instant::now() + FETCH_DEADLINE;
+        let mut patience = Patience::new(self.here_of(&tag, &content), Instant::now());
         let mut asked = false;
         loop {
+            let deadline = patience.until(self.here_of(&tag, &content), Instant::now());
             let seen = *self.arrivals.0.lock();
             if let Some(bulk) = self.bulk_with(&tag, &content, |has| manifest.covered(offset, end, has))? {
                 let mut bytes = vec![0; (end - offset) as usize];
@@ -215,6 +236,11 @@ impl Core {
                 ));
             }
         }
+    }
+
+    // Which chunks of a blob that is being fetched are here, a bit each.
+    fn here_of(&self, tag: &base::SpaceTag, content: &Hash) -> Option<Vec<u8>> {
+        self.partial.read().get(&(*tag, *content)).map(|blob| blob.have.clone())
     }
 
     /// The bytes of a blob's version, once all of them are here.
@@ -465,4 +491,20 @@ pub(crate) fn manifests(core: &Core, oid: &Oid) -> Result<Vec<Manifest>> {
         _ => None,
     });
     Ok(manifests.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_waits_as_long_as_some_of_the_file_comes_and_then_gives_up() {
+        let start = Instant::now();
+        let later = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut patience = Patience::new(None, start);
+        assert_eq!(patience.until(None, later(20)), later(30), "nothing came");
+        assert_eq!(patience.until(Some(vec![0b1]), later(20)), later(50));
+        assert_eq!(patience.until(Some(vec![0b11]), later(49)), later(79));
+        assert_eq!(patience.until(Some(vec![0b11]), later(78)), later(79), "nothing more came");
+    }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Log {
     pub(crate) pending: BTreeMap<Tip, Origin>,
     /// When an entry last came that gossip is still carrying to others.
     pub(crate) fresh_at: Option<u64>,
+    /// From which place on gossip is still carrying entries: it brings nobody what came before.
+    pub(crate) fresh_from: u64,
     /// How far back the last search for a fork reached.
     pub(crate) walk: u64,
     /// When that was.
@@ -277,8 +279,10 @@ impl Spaces {
     pub(crate) fn set_log(&mut self, key: &LogKey, tips: Tips, sum: Option<Hash>) -> Option<Tips> {
         let space = self.by_tag.get_mut(&key.0)?;
         let log = space.logs.get_mut(&key.1)?;
-        let (pending, fresh_at) = (std::mem::take(&mut log.pending), log.fresh_at);
-        let before = std::mem::replace(log, Log { pending, fresh_at, sum, ..Log::new(tips) }).tips;
+        let (pending, fresh_at, fresh_from) =
+            (std::mem::take(&mut log.pending), log.fresh_at, log.fresh_from);
+        let fresh = Log { pending, fresh_at, fresh_from, sum, ..Log::new(tips) };
+        let before = std::mem::replace(log, fresh).tips;
         space.root = None;
         self.undo.retain(|undo| undo.key != *key);
         Some(before)

@@ -278,7 +278,7 @@ impl Sync {
 
     // The peer lacks what came to this log of late. What gossip may still bring is left to it for a moment.
     fn set_past(&mut self, now: u64, id: PeerId, key: crate::frontier::LogKey, theirs: Tips) {
-        let fresh_until = self.new_lag(now, &key, Tips::new()).due;
+        let fresh_until = self.new_lag(now, &key, theirs.clone()).due;
         let lag = self.peers.get_mut(&id).and_then(|peer| peer.lag.get_mut(&key));
         let settled = |lag: &&mut Lag| lag.theirs == theirs && lag.confirmed && lag.doubt.is_none();
         match lag.filter(settled) {
@@ -332,9 +332,12 @@ impl Sync {
         }
     }
 
-    /// Adds what the peer lacks to the list of what is to be pushed, from a fresh state.
+    /// Adds what the peer lacks to the list of what is to be pushed, from a fresh state. Gossip is given a moment
+    /// to bring what is fresh, but whoever lacks what came before that too would wait for nothing.
     pub(crate) fn new_lag(&self, now: u64, key: &crate::frontier::LogKey, theirs: Tips) -> Lag {
-        let fresh = self.spaces.log(key).and_then(|log| log.fresh_at);
+        let carried =
+            |log: &&crate::frontier::Log| log.lacking(&theirs).is_none_or(|(from, _)| from >= log.fresh_from);
+        let fresh = self.spaces.log(key).filter(carried).and_then(|log| log.fresh_at);
         let due = fresh.map_or(now, |at| now.max(at + self.config.push_after));
         Lag::new(theirs, due)
     }

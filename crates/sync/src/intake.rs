@@ -203,6 +203,11 @@ impl Sync {
         if let Some(log) = self.spaces.log_mut(&key) {
             log.walk = 0;
             if by_gossip {
+                let after = self.config.push_after;
+                if log.fresh_at.is_none_or(|at| now.saturating_sub(at) >= after) {
+                    log.fresh_from = tip.0;
+                }
+                log.fresh_from = log.fresh_from.min(tip.0);
                 log.fresh_at = Some(now);
             }
         }

@@ -118,7 +118,9 @@ impl Sync {
             return;
         }
         for key in keys {
-            let due = self.new_lag(now, &key, Vec::new()).due;
+            let theirs =
+                self.peers.get(&id).and_then(|peer| peer.lag.get(&key)).map(|lag| lag.theirs.clone());
+            let due = self.new_lag(now, &key, theirs.unwrap_or_default()).due;
             if let Some(lag) = self.peers.get_mut(&id).and_then(|peer| peer.lag.get_mut(&key)) {
                 lag.offered = None;
                 lag.due = due;

@@ -202,6 +202,26 @@ fn a_new_member_of_a_space_between_connected_friends() {
     assert_eq!(world.nodes[0].sync.peer(&world.nodes[1].id).unwrap().shared, 1);
 }
 
+// An invitation that is answered adds an entry to the log, as whoever joins asks for the rest of it.
+#[test]
+fn what_is_old_waits_for_no_gossip_though_something_was_made_just_now() {
+    let mut world = World::new(2, 10);
+    let private = base::SpaceTag([9; 16]);
+    world.history(0, private, 10, 100);
+    world.hold(0, private);
+    world.share(TAG, &[0, 1]);
+    world.connect(0, 1, Link::LAN);
+    world.allow(0, 1, &[TAG, private]);
+    world.run_for(10_000);
+    world.edit(0, private, 100);
+    world.run_for(50);
+    world.hold(1, private);
+    world.allow(1, 0, &[TAG, private]);
+    let took = world.run_until(5_000, |w| w.count(1) == 11).expect("joins");
+    report("joining while something is new", &world, took);
+    assert!(took < 500, "{took}");
+}
+
 #[test]
 fn crash_and_restart_from_what_was_durable() {
     let mut world = room_of(3, 10, Link::LAN);

@@ -173,7 +173,7 @@ impl View {
     }
 
     fn put_in(&mut self, at: DoorAt, door: Door, work: &mut Work) {
-        self.objects.entry(door::object_of(&door.target)).or_default().doors.insert(at);
+        self.objects.entry(door::object_of(&door.target)).or_default().add_door(at);
         for to in door.gone.iter().filter_map(|gone| gone.to) {
             self.moved.entry(to).or_default().insert(at);
             self.relabel_heir(&at, &to, work);
@@ -208,7 +208,7 @@ impl View {
         self.unmove(at, &held.door, work);
         let target = door::object_of(&held.door.target);
         if let Some(object) = self.objects.get_mut(&target) {
-            object.doors.remove(&at);
+            object.remove_door(&at);
         }
         self.prune(target);
     }

@@ -73,8 +73,26 @@ struct Object {
     clock: Clock,
     /// Versions besides the newest, sorted.
     versions: Vec<Hash>,
-    /// The doors to it, in whatever room, and those to an object of this id in another space.
-    doors: BTreeSet<DoorAt>,
+    /// The doors to it, in whatever room, and those to an object of this id in another space; sorted. Nearly
+    /// always one, for which a set would put eleven places by.
+    doors: Vec<DoorAt>,
+}
+
+impl Object {
+    fn add_door(&mut self, at: DoorAt) {
+        if let Err(place) = self.doors.binary_search(&at) {
+            if self.doors.is_empty() {
+                self.doors.reserve_exact(1);
+            }
+            self.doors.insert(place, at);
+        }
+    }
+
+    fn remove_door(&mut self, at: &DoorAt) {
+        if let Ok(place) = self.doors.binary_search(at) {
+            self.doors.remove(place);
+        }
+    }
 }
 
 /// The doors of a room, and the names they make.

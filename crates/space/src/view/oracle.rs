@@ -93,7 +93,7 @@ fn told(facts: &Facts) -> View {
         object(&mut view, *id, &|o| o.versions = versions.clone());
     }
     for (at, door) in &facts.doors {
-        object(&mut view, door::object_of(&door.target), &|o| o.doors.extend([*at]));
+        object(&mut view, door::object_of(&door.target), &|o| o.add_door(*at));
         let held = Held { label: grouping::label(door, None), door: door.clone(), mode: None };
         view.rooms.entry(at.0).or_default().doors.insert(at.1, held);
         for to in door.gone.iter().filter_map(|gone| gone.to) {
