@@ -6,6 +6,7 @@ use mount::{Mount, MountOptions};
 use node::{Node, Options};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use tree::Tree;
 
 /// A mounted house; taken apart in the order of its fields.
@@ -86,7 +87,19 @@ impl House {
 
     /// Waits until what was just born is sealed: until then it has no versions, and nobody else has heard of it.
     pub(crate) fn settle(&self) {
-        std::thread::sleep(std::time::Duration::from_millis(600));
+        let start = Instant::now();
+        while !self.is_sealed() {
+            assert!(start.elapsed() < Duration::from_secs(60), "what was made is not sealed");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    // Whether all that is in the root has a history, but for what is never to be sent.
+    fn is_sealed(&self) -> bool {
+        let names = std::fs::read_dir(self.root()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.map(|name| name.into_string().unwrap()).all(|name| {
+            self.node.attr(self.oid(&name)).unwrap().local || !self.node.log(&name, 1).unwrap().is_empty()
+        })
     }
 
     /// The object that a name leads to.
