@@ -297,7 +297,12 @@ impl Carrier {
         let Some(friend) = self.friends.get_mut(&peer) else { return };
         friend.dial_failed(conn, Instant::now());
         let device = friend.device;
-        self.status(device, |status| status.trouble = Some(why));
+        // A dial of before may end after another one met: then there is no trouble.
+        self.status(device, |status| {
+            if !status.connected {
+                status.trouble = Some(why);
+            }
+        });
     }
 
     // There was nearly a link: with another connection, or later.
