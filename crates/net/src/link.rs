@@ -2,6 +2,7 @@
 //! moves frames in both directions until the stream, the friend or we end it.
 
 use crate::frame::{self, FrameError};
+use crate::paced::Paced;
 use crate::queue::Events;
 use crate::rules::lock;
 use crate::{Error, Event};
@@ -149,7 +150,7 @@ where
     let vitals = Vitals::default();
     let why = tokio::select! {
         why = read(from, outbox.peer, &events, &vitals) => why,
-        why = write(to, &outbox, &events) => why,
+        why = write(Paced::new(to), &outbox, &events) => why,
         why = pulse(&outbox, &vitals) => why,
         why = stop => why.unwrap_or_else(|_| "the network was stopped".into()),
     };
