@@ -14,6 +14,9 @@ const PORTS: [u16; 2] = [4001, 4002];
 /// Bytes of what is written each time: random, so that they travel as they are.
 const WRITTEN: usize = 1 << 10;
 const FILES: u64 = 40;
+/// Entries that fit into the least window of what may be under way, and chunks.
+const WINDOW_ENTRIES: u64 = (256 << 10) / (WRITTEN as u64 + 500);
+const WINDOW_CHUNKS: u64 = 2;
 
 /// How often the link is cut in each part.
 fn cuts() -> u64 {
@@ -73,8 +76,8 @@ fn write_entries(who: &Person, wanted: u64) {
 }
 
 /// What was said of a part, and what must hold for it.
-fn report(what: &str, content: u64, whole: [u64; 2], before: &Figures, after: &Figures, took: Duration) {
-    let [came, new] = whole;
+fn report(what: &str, content: u64, whole: [u64; 3], before: &Figures, after: &Figures, took: Duration) {
+    let [came, new, window] = whole;
     let (bytes, cuts) = (after.bytes - before.bytes, after.cuts - before.cuts);
     let mut pauses = after.pauses[before.pauses.len()..].to_vec();
     pauses.sort();
@@ -91,8 +94,9 @@ fn report(what: &str, content: u64, whole: [u64; 2], before: &Figures, after: &F
         pauses.last().copied().unwrap_or_default(),
     );
     assert!(cuts >= self::cuts(), "it was cut {cuts} times only before all was there");
-    // What came whole is asked for, or sent, once; what was under way at a cut did not.
-    assert!((came - new) * 20 <= new, "{came} came, {new} were new");
+    // What came whole is asked for, or sent, once; what was under way at a cut did not. Where a busy machine takes long
+    // to acknowledge, what is under way may be sent again once.
+    assert!(came - new <= new / 20 + window, "{came} came, {new} were new");
 }
 
 fn arrives(bob: &Person, what: &str, mut there: impl FnMut() -> bool) {
@@ -120,7 +124,14 @@ fn what_a_broken_link_carries_arrives_and_little_of_it_twice() {
     arrives(&bob, "bob has the entries", || entries(&bob) == all);
     let came = [counted(&bob, "entries_in"), counted(&bob, "entries_new")];
     assert!(came[1] <= all && came[1] + had >= all, "each entry was taken once: {came:?} of {all}");
-    report(&format!("{all} entries"), all * WRITTEN as u64, came, &before, &way.figures(), start.elapsed());
+    report(
+        &format!("{all} entries"),
+        all * WRITTEN as u64,
+        [came[0], came[1], WINDOW_ENTRIES],
+        &before,
+        &way.figures(),
+        start.elapsed(),
+    );
     same(&ann, &bob);
 
     bob.down();
@@ -135,7 +146,7 @@ fn what_a_broken_link_carries_arrives_and_little_of_it_twice() {
     });
     let took = start.elapsed();
     let came = [counted(&bob, "chunks_in"), counted(&bob, "chunks_new")];
-    report("a file", size, came, &before, &way.figures(), took);
+    report("a file", size, [came[0], came[1], WINDOW_CHUNKS], &before, &way.figures(), took);
     same(&ann, &bob);
     ann.down();
     bob.down();
