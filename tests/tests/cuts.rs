@@ -61,8 +61,8 @@ fn counted(who: &Person, what: &str) -> u64 {
     who.status()["peers"][0][what].as_u64().expect("a number")
 }
 
-/// Writes until there are so many entries: one a save, as long as each has time to be sealed.
-fn write_entries(who: &Person, wanted: u64) {
+/// Writes until there are so many entries: one a save where each has time to be sealed. Answers how many bytes.
+fn write_entries(who: &Person, wanted: u64) -> u64 {
     let mut numbers = Numbers::from(wanted);
     let mut saves = 0;
     while entries(who) < wanted {
@@ -73,6 +73,7 @@ fn write_entries(who: &Person, wanted: u64) {
             saves += 1;
         }
     }
+    saves * WRITTEN as u64
 }
 
 /// What was said of a part, and what must hold for it.
@@ -114,11 +115,11 @@ fn what_a_broken_link_carries_arrives_and_little_of_it_twice() {
     let (saves, size) = if cuts >= 1_000 { (10_000, 1 << 30) } else { (600, 48 << 20) };
 
     bob.down();
-    write_entries(&ann, saves);
+    let written = write_entries(&ann, saves);
     // Those that bob had before are few: they made the room.
     let (all, had) = (entries(&ann), 8);
     let before = way.figures();
-    way.cut_every(all * WRITTEN as u64 / cuts, cuts, 1);
+    way.cut_every(written / cuts, cuts, 1);
     let start = Instant::now();
     bob.up();
     arrives(&bob, "bob has the entries", || entries(&bob) == all);
