@@ -127,7 +127,7 @@ fn what_a_broken_link_carries_arrives_and_little_of_it_twice() {
     assert!(came[1] <= all && came[1] + had >= all, "each entry was taken once: {came:?} of {all}");
     report(
         &format!("{all} entries"),
-        all * WRITTEN as u64,
+        written,
         [came[0], came[1], WINDOW_ENTRIES],
         &before,
         &way.figures(),
