@@ -5,7 +5,7 @@
 use harness::namespace::Island;
 use harness::relay::{Figures, Relay, Way};
 use harness::sample::Numbers;
-use harness::{Person, befriend, compare::Also, differences, wait_until};
+use harness::{Person, befriend, compare::Also, differences, wait_same, wait_until};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ const PORTS: [u16; 2] = [4001, 4002];
 /// Bytes of what is written each time: random, so that they travel as they are.
 const WRITTEN: usize = 1 << 10;
 const FILES: u64 = 40;
+/// Entries that fit into the least window of what may be under way, and chunks.
+const WINDOW_ENTRIES: u64 = (256 << 10) / (WRITTEN as u64 + 500);
+const WINDOW_CHUNKS: u64 = 2;
 
 /// How often the link is cut in each part.
 fn cuts() -> u64 {
@@ -58,8 +61,8 @@ fn counted(who: &Person, what: &str) -> u64 {
     who.status()["peers"][0][what].as_u64().expect("a number")
 }
 
-/// Writes until there are so many entries: one a save, as long as each has time to be sealed.
-fn write_entries(who: &Person, wanted: u64) {
+/// Writes until there are so many entries: one a save where each has time to be sealed. Answers how many bytes.
+fn write_entries(who: &Person, wanted: u64) -> u64 {
     let mut numbers = Numbers::from(wanted);
     let mut saves = 0;
     while entries(who) < wanted {
@@ -70,11 +73,12 @@ fn write_entries(who: &Person, wanted: u64) {
             saves += 1;
         }
     }
+    saves * WRITTEN as u64
 }
 
 /// What was said of a part, and what must hold for it.
-fn report(what: &str, content: u64, whole: [u64; 2], before: &Figures, after: &Figures, took: Duration) {
-    let [came, new] = whole;
+fn report(what: &str, content: u64, whole: [u64; 3], before: &Figures, after: &Figures, took: Duration) {
+    let [came, new, window] = whole;
     let (bytes, cuts) = (after.bytes - before.bytes, after.cuts - before.cuts);
     let mut pauses = after.pauses[before.pauses.len()..].to_vec();
     pauses.sort();
@@ -91,8 +95,9 @@ fn report(what: &str, content: u64, whole: [u64; 2], before: &Figures, after: &F
         pauses.last().copied().unwrap_or_default(),
     );
     assert!(cuts >= self::cuts(), "it was cut {cuts} times only before all was there");
-    // What came whole is asked for, or sent, once; what was under way at a cut did not.
-    assert!((came - new) * 20 <= new, "{came} came, {new} were new");
+    // What came whole is asked for, or sent, once; what was under way at a cut did not. Where a busy machine takes long
+    // to acknowledge, what is under way may be sent again once.
+    assert!(came - new <= new / 20 + window, "{came} came, {new} were new");
 }
 
 fn arrives(bob: &Person, what: &str, mut there: impl FnMut() -> bool) {
@@ -109,18 +114,30 @@ fn what_a_broken_link_carries_arrives_and_little_of_it_twice() {
     let cuts = cuts();
     let (saves, size) = if cuts >= 1_000 { (10_000, 1 << 30) } else { (600, 48 << 20) };
 
+    // What is new at the same moment is one entry, and one entry is one message: the files are there before.
+    for n in 0..FILES {
+        fs::write(ann.path(&format!("garden/data{n}.bin")), "new").expect("a file");
+    }
+    wait_same(&ann.path("garden"), &bob.path("garden"), Also::Nothing);
+    let had = entries(&bob);
     bob.down();
-    write_entries(&ann, saves);
-    // Those that bob had before are few: they made the room.
-    let (all, had) = (entries(&ann), 8);
+    let written = write_entries(&ann, saves);
+    let all = entries(&ann);
     let before = way.figures();
-    way.cut_every(all * WRITTEN as u64 / cuts, cuts, 1);
+    way.cut_every(written / cuts, cuts, 1);
     let start = Instant::now();
     bob.up();
     arrives(&bob, "bob has the entries", || entries(&bob) == all);
     let came = [counted(&bob, "entries_in"), counted(&bob, "entries_new")];
     assert!(came[1] <= all && came[1] + had >= all, "each entry was taken once: {came:?} of {all}");
-    report(&format!("{all} entries"), all * WRITTEN as u64, came, &before, &way.figures(), start.elapsed());
+    report(
+        &format!("{all} entries"),
+        written,
+        [came[0], came[1], WINDOW_ENTRIES],
+        &before,
+        &way.figures(),
+        start.elapsed(),
+    );
     same(&ann, &bob);
 
     bob.down();
@@ -135,7 +152,7 @@ fn what_a_broken_link_carries_arrives_and_little_of_it_twice() {
     });
     let took = start.elapsed();
     let came = [counted(&bob, "chunks_in"), counted(&bob, "chunks_new")];
-    report("a file", size, came, &before, &way.figures(), took);
+    report("a file", size, [came[0], came[1], WINDOW_CHUNKS], &before, &way.figures(), took);
     same(&ann, &bob);
     ann.down();
     bob.down();

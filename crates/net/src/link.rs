@@ -2,6 +2,7 @@
 //! moves frames in both directions until the stream, the friend or we end it.
 
 use crate::frame::{self, FrameError};
+use crate::paced::Paced;
 use crate::queue::Events;
 use crate::rules::lock;
 use crate::{Error, Event};
@@ -20,6 +21,8 @@ use tokio::sync::{Notify, oneshot};
 const PULSE: Duration = Duration::from_secs(10);
 // Pulses without a byte after which the friend's machine is taken for gone.
 const SILENT_PULSES: u32 = 3;
+// How long what came before the end of a link is still read: whoever sent it would have to send it again.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 // Bytes of small frames written as one.
 const BATCH: usize = 64 << 10;
 const READ_BUFFER: usize = 64 << 10;
@@ -147,13 +150,17 @@ where
 {
     let (from, to) = stream.split();
     let vitals = Vitals::default();
-    let why = tokio::select! {
-        why = read(from, outbox.peer, &events, &vitals) => why,
-        why = write(to, &outbox, &events) => why,
-        why = pulse(&outbox, &vitals) => why,
-        why = stop => why.unwrap_or_else(|_| "the network was stopped".into()),
+    let mut reading = Box::pin(read(from, outbox.peer, &events, &vitals));
+    let (why, heard_all) = tokio::select! {
+        why = &mut reading => (why, true),
+        why = write(Paced::new(to), &outbox, &events) => (why, false),
+        why = pulse(&outbox, &vitals) => (why, true),
+        why = stop => (why.unwrap_or_else(|_| "the network was stopped".into()), false),
     };
     outbox.close();
+    if !heard_all {
+        let _ = tokio::time::timeout(LAST_WORDS, reading).await;
+    }
     why
 }
 

@@ -1,6 +1,6 @@
-//! How much is encrypted at once. A message of noise, of up to 64 KiB, is of use only when all of it came: a link
-//! that breaks after less would never carry anything. So a connection begins with small ones, and they grow with what it has
-//! carried: no cut costs much beside what came before it, and a link that holds is not slower.
+//! How much goes at once. A message of noise (up to 64 KiB) and a frame of yamux (16 KiB) are of use only when all of
+//! them came: a link that breaks after less would never carry anything. So what is written begins with little, and grows with
+//! what was carried: no cut costs much beside what came before it, and a link that holds is not slower.
 
 use futures::{AsyncRead, AsyncWrite, ready};
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Bytes encrypted at once on a young connection.
+/// Bytes at once on a young connection.
 const LEAST: usize = 2 << 10;
 /// The largest that noise makes of them anyway.
 const MOST: usize = 64 << 10;
@@ -46,7 +46,7 @@ impl<C, U: OutboundConnectionUpgrade<Paced<C>>> OutboundConnectionUpgrade<C> for
     }
 }
 
-/// An encrypted connection that is flushed before what waits to be encrypted becomes too much.
+/// A connection, or a stream on one, that is given little at a time, and flushed before what waits becomes too much.
 pub(crate) struct Paced<T> {
     inner: T,
     carried: usize,
@@ -54,7 +54,7 @@ pub(crate) struct Paced<T> {
 }
 
 impl<T> Paced<T> {
-    fn new(inner: T) -> Paced<T> {
+    pub(crate) fn new(inner: T) -> Paced<T> {
         Paced { inner, carried: 0, waiting: 0 }
     }
 
