@@ -34,9 +34,10 @@ impl Core {
         // Many at once become fewer and larger entries, if nobody waits for an edit meanwhile.
         let many = pending.changes.is_empty()
             && pending.births.values().filter(|newborn| newborn.is_due()).nth(MANY).is_some();
+        // That many are worked off while they are made: else their maker would wait behind it afterwards.
         let gather = match many {
-            _ if !self.linked.load(Ordering::Relaxed) => GATHER_ALONE,
             true => GATHER * 4,
+            false if !self.linked.load(Ordering::Relaxed) => GATHER_ALONE,
             false => GATHER,
         };
         let ripe = now || waited.is_some_and(|w| w >= gather);

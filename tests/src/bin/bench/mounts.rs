@@ -17,7 +17,7 @@ const STREAM: usize = 256 << 20;
 /// Times it is read from memory: one is over in a hundredth of a second.
 const AGAIN: usize = 9;
 /// How long what was written rests before it is read from memory.
-const REST: Duration = Duration::from_secs(3);
+const REST: Duration = Duration::from_secs(6);
 const SFTP: &str = "/usr/lib/openssh/sftp-server";
 
 /// Files of the repository that is cloned.
@@ -179,7 +179,10 @@ impl Repository {
         let cloned =
             seconds(Command::new("git").args(["clone", "-q", "--no-hardlinks"]).arg(&from).arg(&clone));
         let status = || seconds(Command::new("git").current_dir(&clone).args(["status", "--short"]));
-        let (first, again) = (status(), status());
+        let first = status();
+        // At rest, as the reads above.
+        std::thread::sleep(REST);
+        let again = status();
         let unpacked = at.join("unpacked");
         fs::create_dir(&unpacked).expect("a directory");
         let archive = self.dir.path().join("all.tar");
