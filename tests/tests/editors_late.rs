@@ -65,11 +65,19 @@ fn an_editor_outlives_the_node() {
     assert_eq!([pair.id("f"), pair.id("g")], ids);
 }
 
+fn entries(person: &Person) -> u64 {
+    let status = person.status();
+    status["spaces"].as_array().unwrap().iter().map(|space| space["entries"].as_u64().unwrap()).sum()
+}
+
 #[test]
 fn a_save_goes_to_what_was_read_where_a_friends_file_took_the_name() {
-    const WAYS: [(&str, &str); 4] = [
+    const WAYS: [(&str, &str); 6] = [
         ("truncates", "open(P,'w').write(t)"),
         ("backs-up", "os.rename(P,P+'~'); open(P,'w').write(t); os.unlink(P+'~')"),
+        // Longer than names gather.
+        ("rests", "os.rename(P,P+'~'); time.sleep(1); open(P,'w').write(t); os.unlink(P+'~')"),
+        ("removes", "os.unlink(P); time.sleep(1); open(P,'w').write(t)"),
         ("replaces", "open(P+'.new','w').write(t); os.rename(P+'.new',P)"),
         ("in-place", "f=os.open(P,os.O_WRONLY); os.ftruncate(f,0); os.write(f,t.encode()); os.close(f)"),
     ];
@@ -82,9 +90,10 @@ fn a_save_goes_to_what_was_read_where_a_friends_file_took_the_name() {
     pair.bob.down();
     pair.ann.up();
     for n in 0..3 {
-        // Time passes, which is entries.
+        // Time passes, which is entries: each of these is sealed before the next is made.
+        let before = entries(&pair.ann);
         fs::write(pair.mine(&format!("later{n}")), "").unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(400));
+        wait_until("it is sealed", || entries(&pair.ann) > before);
     }
     let mut scripts: Vec<Script> = WAYS
         .iter()

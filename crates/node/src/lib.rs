@@ -47,6 +47,7 @@ mod plan;
 mod policy;
 mod read;
 mod reads;
+mod reclaim;
 mod record;
 mod renaming;
 mod rendered;

@@ -5,6 +5,7 @@ mod alone;
 mod fetching;
 mod incarnations;
 mod mended;
+mod reclaimed;
 mod replicas;
 mod retraced;
 mod rules;
