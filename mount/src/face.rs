@@ -16,6 +16,8 @@ use tree::{How, Opened, Owner, Stat, Tree};
 pub(crate) const BELIEVED: Duration = Duration::from_secs(300);
 /// Bytes in a block, as `df` counts them.
 pub(crate) const BLOCK: u64 = 4096;
+/// Bytes that programs are told to read and write at a time where there are that many: each time is a request.
+const LARGE_BLOCK: u64 = 128 << 10;
 
 /// The tree as the kernel asks for it.
 pub(crate) struct Face {
@@ -54,7 +56,7 @@ impl Face {
             uid: stat.owner.uid.unwrap_or(self.uid),
             gid: stat.owner.gid.unwrap_or(self.gid),
             rdev: device(stat.sort),
-            blksize: BLOCK as u32,
+            blksize: if stat.size < LARGE_BLOCK { BLOCK } else { LARGE_BLOCK } as u32,
             flags: 0,
         }
     }
