@@ -1,6 +1,7 @@
 //! The plain values that go in and out of a node.
 
 use crate::local::{Owner, Special};
+use crate::scratch::Scratch;
 use base::{DeviceId, Hash, Oid, PersonId, SpaceId};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -112,6 +113,8 @@ pub enum NewContent {
     Bytes(Vec<u8>),
     /// In a file, from 0 up to a length in bytes.
     File(File, u64),
+    /// In a file that was lent for it, which nobody writes any more.
+    Scratch(Arc<Scratch>, u64),
 }
 
 /// What became of a save.

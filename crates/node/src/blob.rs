@@ -8,6 +8,7 @@ use crate::core::Core;
 use crate::error::{During, Error, Result};
 use crate::home::random_bytes;
 use crate::record::{self, BlobRecord, Bulk, ChunkRecord};
+use crate::scratch::Ahead;
 use base::{ChunkId, EpochId, Hash, Kind, SpaceTag, limit};
 use crypto::EpochSecret;
 use fastcdc::v2020::StreamCDC;
@@ -56,7 +57,8 @@ pub(crate) fn keep_file(store: &Store, file: &File, size: u64) -> Result<Bulk> {
     Ok(Bulk { name, size })
 }
 
-fn chunking_for(size: u64) -> Chunking {
+/// Into how large chunks a file is cut.
+pub(crate) fn chunking_for(size: u64) -> Chunking {
     let (min, avg, max) = match size {
         0..=0x3ff_ffff => (64 << 10, 256 << 10, 1 << 20),
         0x400_0000..=0xbfff_ffff => (256 << 10, 1 << 20, 4 << 20),
@@ -65,19 +67,34 @@ fn chunking_for(size: u64) -> Chunking {
     Chunking { min, avg, max }
 }
 
-/// Cuts a bulk file and names the sealed form of each chunk.
-pub(crate) fn chunk(store: &Store, bulk: Bulk, epoch: &EpochId, secret: &EpochSecret) -> Result<Manifest> {
+/// Names the sealed form of a chunk.
+pub(crate) fn named(secret: &EpochSecret, plain: &[u8]) -> ManifestChunk {
+    let (id, _, hash) = crypto::seal_chunk(secret, plain);
+    ManifestChunk { id, plain: hash, len: plain.len() as u32 }
+}
+
+/// Cuts a bulk file and names the sealed form of each chunk; the first are known where somebody went ahead.
+fn chunk(
+    store: &Store,
+    bulk: Bulk,
+    epoch: &EpochId,
+    secret: &EpochSecret,
+    ahead: Option<Ahead>,
+) -> Result<Manifest> {
     let chunking = chunking_for(bulk.size);
-    let file = store.bulk().open(&bulk.name)?;
+    let ahead = ahead.filter(|ahead| ahead.epoch == *epoch && ahead.chunking == chunking);
+    let mut chunks = ahead.map(|ahead| ahead.chunks).unwrap_or_default();
+    let mut file = store.bulk().open(&bulk.name)?;
+    let from = chunks.iter().map(|chunk| u64::from(chunk.len)).sum();
+    file.seek(SeekFrom::Start(from)).during(|| "reading back a large file".into())?;
     let (cut, to_seal) = crossbeam_channel::bounded::<(usize, Vec<u8>)>(2 * SEALERS);
-    let (sealed, named) = crossbeam_channel::unbounded();
-    let outcome = std::thread::scope(|scope| {
+    let (sealed, done) = crossbeam_channel::unbounded();
+    let rest = std::thread::scope(|scope| {
         for _ in 0..SEALERS {
             let (to_seal, sealed) = (to_seal.clone(), sealed.clone());
             scope.spawn(move || {
                 for (n, plain) in to_seal {
-                    let (id, _, hash) = crypto::seal_chunk(secret, &plain);
-                    let _ = sealed.send((n, ManifestChunk { id, plain: hash, len: plain.len() as u32 }));
+                    let _ = sealed.send((n, named(secret, &plain)));
                 }
             });
         }
@@ -94,14 +111,15 @@ pub(crate) fn chunk(store: &Store, bulk: Bulk, epoch: &EpochId, secret: &EpochSe
             let _ = cut.send((n, piece.data));
         }
         drop(cut);
-        let mut chunks: Vec<_> = named.iter().collect();
-        chunks.sort_by_key(|(n, _)| *n);
-        Ok::<_, Error>(chunks.into_iter().map(|(_, chunk)| chunk).collect::<Vec<_>>())
+        let mut rest: Vec<_> = done.iter().collect();
+        rest.sort_by_key(|(n, _)| *n);
+        Ok::<_, Error>(rest.into_iter().map(|(_, chunk)| chunk))
     })?;
-    if outcome.len() > limit::MANIFEST_CHUNKS {
+    chunks.extend(rest);
+    if chunks.len() > limit::MANIFEST_CHUNKS {
         return Err(too_large());
     }
-    Ok(Manifest { size: bulk.size, chunking, epoch: *epoch, level: 0, chunks: outcome })
+    Ok(Manifest { size: bulk.size, chunking, epoch: *epoch, level: 0, chunks })
 }
 
 /// Records that a content is here, whole, in a bulk file.
@@ -153,6 +171,12 @@ impl BlobRecord {
 }
 
 impl Core {
+    /// Cuts a bulk file and names the sealed form of each chunk.
+    pub(crate) fn chunk(&self, bulk: Bulk, epoch: &EpochId, secret: &EpochSecret) -> Result<Manifest> {
+        let ahead = self.ahead.lock().pop(&bulk.name);
+        chunk(&self.store, bulk, epoch, secret, ahead)
+    }
+
     /// What is here of a content.
     pub(crate) fn blob(&self, tag: &SpaceTag, content: &Hash) -> Result<Option<BlobRecord>> {
         match self.store.get(&record::blob_key(tag, content))? {

@@ -11,10 +11,11 @@ use crate::moved::Moved;
 use crate::read::Layout;
 use crate::record::{self, BlobRecord, Me};
 use crate::rendered::Rendered;
+use crate::scratch::{Ahead, ToCut};
 use crate::state::State;
 use crate::status::LinkStatus;
 use base::{DeviceId, Hash, Kind, LogId, ObjectId, Oid, Run, SpaceId, SpaceTag};
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use lru::LruCache;
 use object::{Doc, Heads};
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -83,6 +84,10 @@ pub(crate) struct Core {
     pub(crate) moved: Moved,
     /// How friends are reached over DTN.
     pub(crate) dtn: crate::dtn::Dtn,
+    /// To the thread that cuts what is being written.
+    pub(crate) cutting: (Sender<ToCut>, Receiver<ToCut>),
+    /// The first chunks of bulk files that were cut while they were written.
+    pub(crate) ahead: Mutex<LruCache<[u8; 16], Ahead>>,
     /// What programs had read, as it is kept over a restart.
     pub(crate) reads: Mutex<crate::reads::Kept>,
 }

@@ -57,17 +57,29 @@ impl Core {
     /// Takes content in: small content into memory, other content into a durable bulk file.
     pub(crate) fn take_in(&self, content: NewContent) -> Result<Incoming> {
         match content {
-            NewContent::File(_, size) if size > blob::MOST_BYTES => Err(blob::too_large()),
+            NewContent::File(_, size) | NewContent::Scratch(_, size) if size > blob::MOST_BYTES => {
+                Err(blob::too_large())
+            }
             NewContent::Bytes(bytes) if bytes.len() as u64 <= INLINE_BYTES => Ok(Incoming::Bytes(bytes)),
             NewContent::Bytes(bytes) if bytes.len() <= limit::TEXT_BYTES && policy::is_text(&bytes) => {
                 Ok(Incoming::Bytes(bytes))
             }
             NewContent::Bytes(bytes) => Ok(Incoming::Bulk(blob::keep_bytes(&self.store, &bytes)?)),
+            NewContent::Scratch(scratch, size) if size <= limit::TEXT_BYTES as u64 => {
+                let bytes = read_all(scratch.file(), size)?;
+                self.take_in(NewContent::Bytes(bytes))
+            }
             NewContent::File(file, size) if size <= limit::TEXT_BYTES as u64 => {
                 let bytes = read_all(&file, size)?;
                 self.take_in(NewContent::Bytes(bytes))
             }
             NewContent::File(file, size) => Ok(Incoming::Bulk(blob::keep_file(&self.store, &file, size)?)),
+            NewContent::Scratch(scratch, size) => {
+                let bulk = blob::keep_file(&self.store, scratch.file(), size)?;
+                let ahead = scratch.ahead(size).map(|ahead| self.ahead.lock().put(bulk.name, ahead));
+                drop(ahead);
+                Ok(Incoming::Bulk(bulk))
+            }
         }
     }
 
@@ -320,12 +332,12 @@ impl Core {
             return Ok(Incoming::Bulk(bulk));
         }
         let (epoch, secret) = self.epoch_to_seal(&oid.space)?;
-        Ok(Incoming::Cut(bulk, Box::new(blob::chunk(&self.store, bulk, &epoch, &secret)?)))
+        Ok(Incoming::Cut(bulk, Box::new(self.chunk(bulk, &epoch, &secret)?)))
     }
 
     fn chunked(&self, oid: &Oid, bulk: Bulk) -> Result<(Content, Option<Bulk>)> {
         let (epoch, secret) = self.epoch_to_seal(&oid.space)?;
-        let manifest = blob::chunk(&self.store, bulk, &epoch, &secret)?;
+        let manifest = self.chunk(bulk, &epoch, &secret)?;
         Ok((Content::Manifest(manifest), Some(bulk)))
     }
 

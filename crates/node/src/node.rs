@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::holes;
 use crate::link::{Link, ToLink};
 use crate::local::{LocalEdit, Special};
+use crate::scratch::{Scratch, ToCut, cut_loop};
 use crate::serving::{SERVERS, serve_loop};
 use crate::state::Newborn;
 use base::{Hash, Kind, Oid, PersonId};
@@ -75,6 +76,8 @@ impl Node {
         let fresh = Arc::new(Mutex::new(LruCache::new(FRESH_OBJECTS)));
         let node = Node { core: core.clone(), threads: Arc::default(), fresh };
         let sealing = core.clone();
+        let cutting = core.clone();
+        node.spawn("cut", move || cut_loop(&cutting, &cutting.cutting.1));
         node.spawn("seal", move || sealing.seal_loop(&woken));
         core.finish_all_placings();
         if options.network {
@@ -138,6 +141,7 @@ impl Node {
         let sealed = self.core.seal_all(true);
         self.core.wake_sealer();
         self.core.wake_dtn();
+        let _ = self.core.cutting.0.send(ToCut::Stop);
         self.core.tell_link(ToLink::Stop);
         let mut threads = self.threads.lock();
         if let Some(chunks) = threads.chunks.take() {
@@ -230,9 +234,9 @@ impl Node {
         self.core.read_link(&oid)
     }
 
-    /// A file without a name, for a working copy.
-    pub fn scratch(&self) -> Result<File> {
-        Ok(self.core.store.bulk().scratch()?)
+    /// A file without a name, for a working copy of an object.
+    pub fn scratch(&self, oid: Oid) -> Result<Scratch> {
+        self.core.scratch(oid)
     }
 
     /// Makes an empty file, only in memory until it is saved or settled; `local` is never sent.

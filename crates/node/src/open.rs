@@ -30,6 +30,8 @@ use store::{Batch, Store};
 /// How long edits that nobody waits for gather before the disk is asked to make them durable.
 const GROUP_COMMIT: std::time::Duration = std::time::Duration::from_millis(40);
 
+/// Bulk files whose first chunks are kept until the rest is cut.
+const AHEAD: std::num::NonZeroUsize = std::num::NonZeroUsize::new(16).unwrap();
 /// Blobs whose layout is kept for readers.
 const LAYOUTS: std::num::NonZeroUsize = std::num::NonZeroUsize::new(64).unwrap();
 
@@ -102,6 +104,8 @@ impl Core {
             arrivals: (Mutex::new(0), Condvar::new()),
             moved: crate::moved::Moved::new(),
             reads: Mutex::default(),
+            cutting: crossbeam_channel::unbounded(),
+            ahead: Mutex::new(lru::LruCache::new(AHEAD)),
         };
         // A rebuild that was interrupted begins again: half an index is worse than none.
         if core.store.contains(&record::node_key("rebuild", b""))? {

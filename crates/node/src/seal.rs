@@ -111,7 +111,7 @@ impl Core {
             };
             let Some((space, bulk)) = found else { continue };
             let (epoch, secret) = self.epoch_to_seal(&space)?;
-            let manifest = match blob::chunk(&self.store, bulk, &epoch, &secret) {
+            let manifest = match self.chunk(bulk, &epoch, &secret) {
                 Ok(manifest) => manifest,
                 // Removed or saved again meanwhile, or unreadable: the others go on.
                 Err(e) => {

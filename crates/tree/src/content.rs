@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use base::{Kind, limit};
-use node::{Body, NewContent};
+use node::{Body, NewContent, Scratch};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ const IN_MEMORY: usize = limit::TEXT_BYTES;
 const LARGEST: u64 = i64::MAX as u64;
 
 /// Lends a new, empty scratch file.
-pub(crate) type Scratch<'a> = &'a dyn Fn() -> Result<File>;
+pub(crate) type Lend<'a> = &'a dyn Fn() -> Result<Scratch>;
 
 /// The bytes of an open file.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) enum Content {
     /// In a file that others may hold too: never written.
     Frozen(Arc<File>, u64),
     /// In a scratch file that only this working copy writes.
-    Own(Arc<File>, u64),
+    Own(Arc<Scratch>, u64),
     /// Not wholly on this machine; read through the node.
     Remote(u64),
 }
@@ -54,6 +54,15 @@ impl Content {
         }
     }
 
+    // The file that holds it.
+    fn file(&self) -> Option<&Arc<File>> {
+        match self {
+            Content::Frozen(file, _) => Some(file),
+            Content::Own(scratch, _) => Some(scratch.file()),
+            _ => None,
+        }
+    }
+
     /// Whether both are surely the same bytes, by a look at what is in memory or at which file it is.
     pub(crate) fn same(&self, other: &Content) -> bool {
         fn bytes(content: &Content) -> Option<&[u8]> {
@@ -64,9 +73,10 @@ impl Content {
             }
         }
         match (self, other) {
-            (Content::Frozen(a, size) | Content::Own(a, size), Content::Frozen(b, other)) => {
+            (_, Content::Frozen(b, other)) if self.file().is_some() => {
                 let file = |file: &File| rustix::fs::fstat(file).ok().map(|stat| (stat.st_dev, stat.st_ino));
-                size == other && file(a).is_some_and(|a| file(b) == Some(a))
+                let own = self.file().and_then(|a| file(a));
+                self.size() == *other && own.is_some() && own == file(b)
             }
             _ => bytes(self).is_some_and(|a| bytes(other).is_some_and(|b| a == b)),
         }
@@ -79,17 +89,18 @@ impl Content {
             _ if within == 0 => Some(Vec::new()),
             Content::Shared(bytes) => Some(bytes[offset as usize..offset as usize + within].to_vec()),
             Content::Memory(bytes) => Some(bytes[offset as usize..offset as usize + within].to_vec()),
-            Content::Frozen(file, _) | Content::Own(file, _) => Some(read_file(file, offset, within)?),
+            Content::Frozen(file, _) => Some(read_file(file, offset, within)?),
+            Content::Own(file, _) => Some(read_file(file.file(), offset, within)?),
             Content::Remote(_) => None,
         })
     }
 
     /// Puts bytes at `offset`; what lies between the end and there becomes zeros. A remote content must have
     /// been fetched before.
-    pub(crate) fn write(&mut self, offset: u64, data: &[u8], scratch: Scratch<'_>) -> Result<()> {
+    pub(crate) fn write(&mut self, offset: u64, data: &[u8], lend: Lend<'_>) -> Result<()> {
         let end =
             offset.checked_add(data.len() as u64).filter(|end| *end <= LARGEST).ok_or_else(too_large)?;
-        self.make_writable(end, scratch)?;
+        self.make_writable(end, lend)?;
         match self {
             Content::Memory(bytes) => {
                 let (start, end) = (offset as usize, end as usize);
@@ -103,7 +114,7 @@ impl Content {
                 }
             }
             Content::Own(file, size) => {
-                file.write_all_at(data, offset)?;
+                file.write_at(data, offset)?;
                 *size = end.max(*size);
             }
             _ => return Err(not_here()),
@@ -112,7 +123,7 @@ impl Content {
     }
 
     /// Cuts it, or fills it up with zeros.
-    pub(crate) fn resize(&mut self, size: u64, scratch: Scratch<'_>) -> Result<()> {
+    pub(crate) fn resize(&mut self, size: u64, lend: Lend<'_>) -> Result<()> {
         if size == 0 {
             *self = Content::Memory(Vec::new());
             return Ok(());
@@ -120,7 +131,7 @@ impl Content {
         if size > LARGEST {
             return Err(too_large());
         }
-        self.make_writable(size, scratch)?;
+        self.make_writable(size, lend)?;
         match self {
             Content::Memory(bytes) => bytes.resize(size as usize, 0),
             Content::Own(file, len) => {
@@ -133,18 +144,16 @@ impl Content {
     }
 
     /// Makes zeros of a range, as far as there are bytes; a file gives the space back.
-    pub(crate) fn punch(&mut self, from: u64, len: u64, scratch: Scratch<'_>) -> Result<()> {
+    pub(crate) fn punch(&mut self, from: u64, len: u64, lend: Lend<'_>) -> Result<()> {
         let end = from.saturating_add(len).min(self.size());
         if from >= end {
             return Ok(());
         }
-        self.make_writable(end, scratch)?;
+        self.make_writable(end, lend)?;
         match self {
             Content::Memory(bytes) => bytes[from as usize..end as usize].fill(0),
             Content::Own(file, _) => {
-                use rustix::fs::FallocateFlags;
-                let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-                if rustix::fs::fallocate(&*file, hole, from, end - from).is_err() {
+                if file.punch(from, end).is_err() {
                     write_zeros(file, from, end)?;
                 }
             }
@@ -160,7 +169,7 @@ impl Content {
         if from >= size {
             return Ok(None);
         }
-        let (Content::Frozen(file, _) | Content::Own(file, _)) = self else {
+        let Some(file) = self.file() else {
             return Ok(Some(if data { from } else { size }));
         };
         // Another descriptor: the place of this one is shared with whoever else holds it.
@@ -177,16 +186,16 @@ impl Content {
     /// What to hand to the node as it is now. A file is frozen by it: the node may keep it, so the next write
     /// goes to a copy.
     pub(crate) fn snapshot(&mut self) -> Result<NewContent> {
-        if let Content::Own(file, size) = self {
-            *self = Content::Frozen(file.clone(), *size);
+        if let Content::Own(scratch, size) = self {
+            let (scratch, size) = (scratch.clone(), *size);
+            *self = Content::Frozen(scratch.file().clone(), size);
+            return Ok(NewContent::Scratch(scratch, size));
         }
         Ok(match self {
             Content::Shared(bytes) => NewContent::Bytes(bytes.to_vec()),
             Content::Memory(bytes) => NewContent::Bytes(bytes.clone()),
-            Content::Frozen(file, size) | Content::Own(file, size) => {
-                NewContent::File(file.try_clone()?, *size)
-            }
-            Content::Remote(_) => return Err(not_here()),
+            Content::Frozen(file, size) => NewContent::File(file.try_clone()?, *size),
+            Content::Remote(_) | Content::Own(..) => return Err(not_here()),
         })
     }
 
@@ -198,19 +207,19 @@ impl Content {
         }
     }
 
-    fn make_writable(&mut self, end: u64, scratch: Scratch<'_>) -> Result<()> {
+    fn make_writable(&mut self, end: u64, lend: Lend<'_>) -> Result<()> {
         if let Content::Shared(bytes) = self {
             *self = Content::Memory(bytes.to_vec());
         }
         match self {
             Content::Memory(bytes) if end > IN_MEMORY as u64 => {
-                let file = scratch()?;
-                file.write_all_at(bytes, 0)?;
-                *self = Content::Own(Arc::new(file), bytes.len() as u64);
+                let file = Arc::new(lend()?);
+                file.write_at(bytes, 0)?;
+                *self = Content::Own(file, bytes.len() as u64);
             }
             Content::Frozen(file, size) => {
-                let own = scratch()?;
-                copy_range(file, &own, *size)?;
+                let own = lend()?;
+                own.copy_from(file, *size)?;
                 *self = Content::Own(Arc::new(own), *size);
             }
             _ => {}
@@ -219,12 +228,12 @@ impl Content {
     }
 }
 
-fn write_zeros(file: &File, from: u64, end: u64) -> Result<()> {
+fn write_zeros(file: &Arc<Scratch>, from: u64, end: u64) -> Result<()> {
     let zeros = vec![0; 1 << 20];
     let mut at = from;
     while at < end {
         let n = (end - at).min(zeros.len() as u64) as usize;
-        file.write_all_at(&zeros[..n], at)?;
+        file.write_at(&zeros[..n], at)?;
         at += n as u64;
     }
     Ok(())
@@ -245,35 +254,6 @@ fn read_file(file: &File, offset: u64, len: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-// Without the files' own offsets, which others share.
-fn copy_range(from: &File, to: &File, size: u64) -> Result<()> {
-    let (mut read_at, mut write_at) = (0u64, 0u64);
-    while read_at < size {
-        let want = usize::try_from(size - read_at).unwrap_or(usize::MAX).min(1 << 30);
-        match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), want) {
-            Ok(0) => break,
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(
-                rustix::io::Errno::XDEV
-                | rustix::io::Errno::NOSYS
-                | rustix::io::Errno::OPNOTSUPP
-                | rustix::io::Errno::INVAL,
-            ) => {
-                let bytes = read_file(from, read_at, want.min(1 << 20))?;
-                if bytes.is_empty() {
-                    break;
-                }
-                to.write_all_at(&bytes, write_at)?;
-                read_at += bytes.len() as u64;
-                write_at += bytes.len() as u64;
-            }
-            Err(error) => return Err(std::io::Error::from(error).into()),
-        }
-    }
-    to.set_len(size)?;
-    Ok(())
-}
-
 fn too_large() -> Error {
     Error::refused(Kind::TooLarge, "a file cannot be that large")
 }
@@ -287,8 +267,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn scratch() -> Result<File> {
-        Ok(tempfile::tempfile()?)
+    fn scratch() -> Result<Scratch> {
+        Ok(tempfile::tempfile()?.into())
     }
 
     fn all(content: &Content) -> Vec<u8> {
@@ -302,7 +282,7 @@ mod tests {
         content.write(1, b"X", &scratch).unwrap();
         assert_eq!((&*shared, all(&content)), (&b"abc"[..], b"aXc".to_vec()));
 
-        let file = scratch().unwrap();
+        let file = tempfile::tempfile().unwrap();
         file.write_all_at(b"abc", 0).unwrap();
         let file = Arc::new(file);
         let mut content = Content::of(Body::File(file.clone(), 3));
@@ -316,10 +296,10 @@ mod tests {
         let mut content = Content::Memory(Vec::new());
         content.write(3 << 20, b"end", &scratch).unwrap();
         assert!(matches!(content, Content::Own(..)));
-        let NewContent::File(file, size) = content.snapshot().unwrap() else { panic!() };
+        let NewContent::Scratch(file, size) = content.snapshot().unwrap() else { panic!() };
         content.write(0, b"new", &scratch).unwrap();
         assert_eq!(size, (3 << 20) + 3);
-        assert_eq!(read_file(&file, 0, 3).unwrap(), [0, 0, 0]);
+        assert_eq!(read_file(file.file(), 0, 3).unwrap(), [0, 0, 0]);
         assert_eq!(content.read(0, 3).unwrap().unwrap(), b"new");
         assert_eq!(content.read(3 << 20, 9).unwrap().unwrap(), b"end");
     }

@@ -1,7 +1,7 @@
 //! A working copy: the bytes that all handles opened on one version of one object share, what was
 //! done to them since the last commit, and the version that those edits are edits of.
 
-use crate::content::{Content, Scratch};
+use crate::content::{Content, Lend};
 use crate::error::Result;
 use crate::process::Who;
 use crate::settle::Base;
@@ -216,9 +216,10 @@ impl WorkingCopy {
             return Ok(false);
         }
         state.fetch(node)?;
+        let oid = state.oid;
         let size = state.content.size();
         let at = offset.unwrap_or(size);
-        state.content.write(at, data, &|| Ok(node.scratch()?))?;
+        state.content.write(at, data, &|| Ok(node.scratch(oid)?))?;
         state.database |= at == 0 && data.starts_with(DATABASE);
         let change = match state.change {
             Change::None if offset.is_none() => Change::Appended(size),
@@ -235,7 +236,8 @@ impl WorkingCopy {
             return Ok(false);
         }
         state.fetch(node)?;
-        state.content.resize(size, &|| Ok(node.scratch()?))?;
+        let oid = state.oid;
+        state.content.resize(size, &|| Ok(node.scratch(oid)?))?;
         Ok(state.changed(Change::Edited, writer))
     }
 
@@ -243,7 +245,8 @@ impl WorkingCopy {
     pub(crate) fn punch(&self, from: u64, len: u64, writer: Option<Who>, node: &Node) -> Result<bool> {
         let mut state = self.state.lock();
         state.fetch(node)?;
-        state.content.punch(from, len, &|| Ok(node.scratch()?))?;
+        let oid = state.oid;
+        state.content.punch(from, len, &|| Ok(node.scratch(oid)?))?;
         Ok(state.changed(Change::Edited, writer))
     }
 
@@ -263,7 +266,8 @@ impl WorkingCopy {
         if state.content.size() == 0 && !state.is_changed() {
             return Ok(false);
         }
-        let scratch: Scratch<'_> = &|| Ok(node.scratch()?);
+        let oid = state.oid;
+        let scratch: Lend<'_> = &|| Ok(node.scratch(oid)?);
         state.content.resize(0, scratch)?;
         let first = state.changed(Change::Edited, writer);
         state.change = if state.newborn { Change::None } else { Change::Emptied };
@@ -414,7 +418,7 @@ impl State {
     fn fetch(&mut self, node: &Node) -> Result<()> {
         let Content::Remote(size) = self.content else { return Ok(()) };
         let mut here = Content::of_nothing();
-        let mut at = 0;
+        let (oid, mut at) = (self.oid, 0);
         while at < size {
             let bytes = node.read_remote(self.oid, &self.base, at, FETCH.min((size - at) as usize))?;
             if bytes.is_empty() {
@@ -423,7 +427,7 @@ impl State {
                     "the rest of the file is not on this machine and no friend who has it answers",
                 ));
             }
-            here.write(at, &bytes, &|| Ok(node.scratch()?))?;
+            here.write(at, &bytes, &|| Ok(node.scratch(oid)?))?;
             at += bytes.len() as u64;
         }
         self.content = here;
