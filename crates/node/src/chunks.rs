@@ -54,8 +54,8 @@ pub(crate) struct Fetch {
     at: BTreeMap<ChunkId, Vec<(u32, u64)>>,
     missing: usize,
     unrecorded: u64,
-    // When something of it last arrived.
-    moved: Instant,
+    /// When something of it last arrived.
+    pub(crate) moved: Instant,
     // It is being made durable.
     syncing: bool,
     // The disk refused to make it durable: what was written since the last record may be lost.
@@ -131,7 +131,7 @@ impl Fetcher<'_> {
                 }
                 Ok(ToChunks::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Ok(send) => drop(serve.send(send)),
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.look_again(),
             }
             if self.rest().is_zero() {
                 self.wake();
@@ -183,7 +183,9 @@ impl<'a> Fetcher<'a> {
     // How long until one that rests may be tried again.
     pub(crate) fn rest(&self) -> Duration {
         let next = self.resting.values().map(|(at, _)| at.saturating_duration_since(Instant::now())).min();
-        next.unwrap_or(Duration::from_secs(3600))
+        // What is stuck is looked at now and then.
+        let most = if self.active.is_empty() { Duration::from_secs(3600) } else { STUCK };
+        next.map_or(most, |next| next.min(most))
     }
 
     // Tries those again that have rested.
@@ -217,6 +219,12 @@ impl<'a> Fetcher<'a> {
             }
             Err(e) => self.give_rest(key, manifest, &e),
         }
+    }
+
+    /// Nothing came for a while.
+    pub(crate) fn look_again(&mut self) {
+        self.give_up_superseded();
+        self.work();
     }
 
     // Whoever made a newer version may have let go of the old one's bytes: what nobody sends any more and nothing

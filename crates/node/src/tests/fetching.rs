@@ -146,3 +146,25 @@ fn old_versions_of_large_files_stay_as_long_as_there_is_room_for_them() {
         }
     }
 }
+
+#[test]
+fn a_version_that_is_superseded_is_not_waited_for_for_ever() {
+    let sent = sent();
+    let (core, tag) = (sent.core(), sent.replicas.space.tag());
+    let mut fetcher = Fetcher::new(core);
+    fetcher.want(tag, sent.manifest.clone());
+    sent.hand_over(&mut fetcher, 0);
+    let stuck = |fetcher: &mut Fetcher<'_>| {
+        for fetch in fetcher.active.values_mut() {
+            fetch.moved = std::time::Instant::now() - std::time::Duration::from_secs(60);
+        }
+        fetcher.look_again();
+        (fetcher.active.len(), core.fetching.load(std::sync::atomic::Ordering::Relaxed))
+    };
+    assert_eq!(stuck(&mut fetcher), (1, 1), "it is what the file shows");
+    let newer = NewContent::Bytes(vec![0; 2 << 20]);
+    let maker = sent.replicas.core(0);
+    maker.save(&sent.oid, &maker.attr(&sent.oid).unwrap().version, newer).unwrap();
+    sent.replicas.exchange();
+    assert_eq!(stuck(&mut fetcher), (0, 0), "nothing shows it, and nobody sends it");
+}
