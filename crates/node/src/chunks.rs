@@ -1,12 +1,12 @@
 //! The thread that fetches the bytes of blobs and keeps them.
 
-use crate::api::Event;
 use crate::bundle::{Bring, Settle};
 use crate::core::Core;
 use crate::error::{During, Error, Result};
 use crate::home::random_bytes;
+use crate::keeping::{record_fetched, write};
 use crate::link::ToLink;
-use crate::opening::{OPENERS, Opening, Said, Syncing, open_loop, sync_loop};
+use crate::opening::{OPENERS, Opening, Syncing, open_loop, sync_loop};
 use crate::record::{self, BlobRecord, Bulk, ChunkRecord};
 use base::{ChunkId, DeviceId, Hash, Oid, SpaceTag};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -48,20 +48,20 @@ pub(crate) enum ToChunks {
 }
 
 pub(crate) struct Fetch {
-    manifest: Manifest,
-    blob: BlobRecord,
+    pub(crate) manifest: Manifest,
+    pub(crate) blob: BlobRecord,
     pub(crate) file: File,
-    at: BTreeMap<ChunkId, Vec<(u32, u64)>>,
-    missing: usize,
-    unrecorded: u64,
+    pub(crate) at: BTreeMap<ChunkId, Vec<(u32, u64)>>,
+    pub(crate) missing: usize,
+    pub(crate) unrecorded: u64,
     /// When something of it last arrived.
     pub(crate) moved: Instant,
-    // It is being made durable.
-    syncing: bool,
-    // The disk refused to make it durable: what was written since the last record may be lost.
-    doubtful: bool,
-    // As it was recorded last.
-    recorded: Vec<u8>,
+    /// It is being made durable.
+    pub(crate) syncing: bool,
+    /// The disk refused to make it durable: what was written since the last record may be lost.
+    pub(crate) doubtful: bool,
+    /// As it was recorded last.
+    pub(crate) recorded: Vec<u8>,
 }
 
 /// A blob of a space.
@@ -80,9 +80,9 @@ pub(crate) struct Fetcher<'a> {
     /// All that wait in `queue`.
     pub(crate) queued: BTreeSet<Key>,
     /// How often each has failed.
-    failures: BTreeMap<Key, u32>,
+    pub(crate) failures: BTreeMap<Key, u32>,
     /// The thread that waits for the disk; without it, this one does.
-    syncer: Option<Sender<Syncing>>,
+    pub(crate) syncer: Option<Sender<Syncing>>,
     /// Chunks that came without a link and are being opened: who waits to hear of them.
     pub(crate) brought: BTreeMap<(SpaceTag, ChunkId), Sender<bool>>,
 }
@@ -138,7 +138,7 @@ impl Fetcher<'_> {
             }
         }
         for (key, fetch) in &mut self.active {
-            let _ = record(self.core, key, fetch);
+            let _ = record_fetched(self.core, key, fetch);
         }
     }
 }
@@ -248,7 +248,7 @@ impl<'a> Fetcher<'a> {
     }
 
     // Starts what there is room for, and finishes what is whole, until there is no more of either.
-    fn work(&mut self) {
+    pub(crate) fn work(&mut self) {
         loop {
             while self.active.len() < FETCHING {
                 let Some((key, manifest)) = self.queue.pop_front() else { break };
@@ -370,145 +370,14 @@ impl<'a> Fetcher<'a> {
         Ok((Hash::of(&[&plain]) == at.plain).then_some(plain))
     }
 
-    /// A chunk arrived: opened and kept by this thread alone.
-    #[cfg(test)]
-    pub(crate) fn arrived(&mut self, tag: SpaceTag, id: ChunkId, bytes: &[u8]) {
-        if let Some(opening) = self.to_open(tag, id, bytes.to_vec()) {
-            self.opened(tag, id, opening.open());
-        }
-    }
-
-    // What manifests say of a chunk that arrived; none if nobody needs it any more.
-    pub(crate) fn to_open(&self, tag: SpaceTag, id: ChunkId, bytes: Vec<u8>) -> Option<Opening> {
-        if !self.needs(&tag, &id) {
-            // Nobody did wrong: it came after its blob was given a rest.
-            self.core.tell_link(ToLink::Unwant { tag, ids: vec![id] });
-            return None;
-        }
-        let fetches = self.active.iter().filter(|((t, _), f)| *t == tag && f.at.contains_key(&id));
-        let said = fetches.filter_map(|(key, fetch)| {
-            let (hash, len) = expected(&self.active, key, &id)?;
-            let secret = self.core.epoch_secret(&tag, &fetch.manifest.epoch)?;
-            Some(Said { hash, len, secret })
-        });
-        Some(Opening { tag, id, bytes, said: said.collect() })
-    }
-
-    fn opened(&mut self, tag: SpaceTag, id: ChunkId, opened: Option<(Vec<u8>, Hash)>) {
-        // Whoever waits hears of it when this is done.
-        let waiting = self.brought.remove(&(tag, id));
-        self.take_opened(tag, id, opened);
-        if let Some(waiting) = waiting {
-            let _ = waiting.send(matches!(self.core.blob_of_chunk(&tag, &id), Ok(None)));
-        }
-    }
-
-    fn take_opened(&mut self, tag: SpaceTag, id: ChunkId, opened: Option<(Vec<u8>, Hash)>) {
-        if !self.needs(&tag, &id) {
-            self.core.tell_link(ToLink::Unwant { tag, ids: vec![id] });
-            return;
-        }
-        match opened {
-            None => self.core.tell_link(ToLink::Chunk { tag, id, stored: false }),
-            Some((plain, hash)) if self.keep(tag, id, &plain, hash) => {
-                self.core.tell_link(ToLink::Chunk { tag, id, stored: true });
-            }
-            Some(_) => {}
-        }
-        self.work();
-    }
-
     pub(crate) fn needs(&self, tag: &SpaceTag, id: &ChunkId) -> bool {
         self.active.iter().any(|((t, _), fetch)| t == tag && fetch.at.contains_key(id))
-    }
-
-    // Writes a chunk wherever it belongs; whether it is anywhere.
-    // `hash` is that of the plain bytes.
-    fn keep(&mut self, tag: SpaceTag, id: ChunkId, plain: &[u8], hash: Hash) -> bool {
-        let places = self.active.keys().filter(|key| key.0 == tag).filter(|key| {
-            expected(&self.active, key, &id).is_some_and(|(h, len)| h == hash && len as usize == plain.len())
-        });
-        let places: Vec<Key> = places.copied().collect();
-        let mut kept = false;
-        for key in places {
-            let Some(fetch) = self.active.get_mut(&key) else { continue };
-            match write(self.core, &key, fetch, &id, plain) {
-                Ok(()) => kept = true,
-                Err(e) => self.fail(key, &e),
-            }
-        }
-        *self.core.arrivals.0.lock() += 1;
-        self.core.arrivals.1.notify_all();
-        kept
-    }
-
-    // What was written is made durable, and recorded then.
-    fn begin_sync(&mut self, key: &Key) {
-        let Some(fetch) = self.active.get_mut(key) else { return };
-        let file = match fetch.file.try_clone().during(|| "writing a large file".into()) {
-            Ok(file) => file,
-            Err(e) => return self.fail(*key, &e),
-        };
-        let job = Syncing { key: *key, file, blob: fetch.blob.clone(), whole: fetch.missing == 0 };
-        fetch.syncing = true;
-        fetch.unrecorded = 0;
-        let job = match &self.syncer {
-            Some(syncer) => match syncer.send(job) {
-                Ok(()) => return,
-                Err(unsent) => unsent.0,
-            },
-            None => job,
-        };
-        let result = job.sync();
-        self.synced(&job, result);
-    }
-
-    fn synced(&mut self, job: &Syncing, result: Result<()>) {
-        let fetch = self.active.get_mut(&job.key).filter(|f| f.blob.bulk.name == job.blob.bulk.name);
-        let Some(fetch) = fetch else { return };
-        fetch.syncing = false;
-        fetch.doubtful |= result.is_err();
-        let recorded = match result {
-            Ok(()) if job.whole => self.finish(&job.key),
-            // Meanwhile more of it may have been recorded.
-            Ok(()) if count(&fetch.recorded) >= count(&job.blob.have) => Ok(()),
-            Ok(()) => put_blob(self.core, &job.key, &job.blob),
-            Err(e) => Err(e),
-        };
-        if let Err(e) = recorded {
-            self.fail(job.key, &e);
-        }
-    }
-
-    // It is whole and durable: that is recorded, with where each of its chunks is, before it is let go.
-    fn finish(&mut self, key: &Key) -> Result<()> {
-        let (tag, content) = *key;
-        let Some(fetch) = self.active.get_mut(key) else { return Ok(()) };
-        let mut batch = Batch::new();
-        crate::blob::put_whole(&mut batch, &tag, &fetch.manifest, fetch.blob.bulk);
-        self.core.store.apply(batch)?;
-        self.core.note_replaced(fetch.manifest.size);
-        self.active.remove(key);
-        self.failures.remove(key);
-        self.core.partial.write().remove(key);
-        let shown: Vec<Oid> = {
-            let state = self.core.state.read();
-            let space = state.spaces.get(&tag);
-            let heads =
-                space.into_iter().flat_map(|s| s.heads.iter().map(move |(id, head)| (s.id, id, head)));
-            let shown = heads.filter(|(_, _, head)| head.content == Some(content));
-            shown.map(|(space, object, _)| Oid { space, object: *object }).collect()
-        };
-        self.core.emit(shown.into_iter().map(|oid| Event::Content { oid, remote: true }));
-        *self.core.arrivals.0.lock() += 1;
-        self.core.arrivals.1.notify_all();
-        Ok(())
     }
 
     // A blob that cannot be written now: what is here of it is recorded, if that can be.
     pub(crate) fn fail(&mut self, key: Key, error: &Error) {
         if let Some(fetch) = self.active.get_mut(&key).filter(|fetch| !fetch.doubtful) {
-            let _ = record(self.core, &key, fetch);
+            let _ = record_fetched(self.core, &key, fetch);
         }
         if let Some(manifest) = self.stop(&key) {
             self.give_rest(key, manifest, error);
@@ -539,49 +408,8 @@ impl<'a> Fetcher<'a> {
     }
 }
 
-// Writes a chunk to its places in one blob. It counts as missing until it is in all of them.
-fn write(core: &Core, key: &Key, fetch: &mut Fetch, id: &ChunkId, plain: &[u8]) -> Result<()> {
-    let Some(places) = fetch.at.get(id) else { return Ok(()) };
-    fetch.moved = Instant::now();
-    for (_, offset) in places {
-        fetch.file.write_all_at(plain, *offset).during(|| "writing a large file".into())?;
-    }
-    for (index, _) in fetch.at.remove(id).unwrap_or_default() {
-        fetch.blob.note(index);
-        if let Some(partial) = core.partial.write().get_mut(key) {
-            partial.note(index);
-        }
-        fetch.missing -= 1;
-        fetch.unrecorded += plain.len() as u64;
-    }
-    Ok(())
-}
-
-// The bytes are durable before a record says that they are here.
-pub(crate) fn record(core: &Core, key: &Key, fetch: &mut Fetch) -> Result<()> {
-    let synced = fetch.file.sync_data().during(|| "writing a large file".into());
-    fetch.doubtful |= synced.is_err();
-    synced?;
-    put_blob(core, key, &fetch.blob)?;
-    fetch.recorded.clone_from(&fetch.blob.have);
-    fetch.unrecorded = 0;
-    Ok(())
-}
-
-// How many chunks are here.
-fn count(have: &[u8]) -> u32 {
-    have.iter().map(|byte| byte.count_ones()).sum()
-}
-
-fn put_blob(core: &Core, key: &Key, blob: &BlobRecord) -> Result<()> {
-    let mut batch = Batch::new();
-    batch.put(record::blob_key(&key.0, &key.1), record::to_bytes(blob));
-    core.store.apply(batch)?;
-    Ok(())
-}
-
-// What a manifest says of a chunk: the hash and the length of its plain bytes.
-fn expected(active: &BTreeMap<Key, Fetch>, key: &Key, id: &ChunkId) -> Option<(Hash, u32)> {
+/// What a manifest says of a chunk: the hash and the length of its plain bytes.
+pub(crate) fn expected(active: &BTreeMap<Key, Fetch>, key: &Key, id: &ChunkId) -> Option<(Hash, u32)> {
     let fetch = active.get(key)?;
     let (index, _) = *fetch.at.get(id)?.first()?;
     fetch.manifest.chunks.get(index as usize).map(|chunk| (chunk.plain, chunk.len))

@@ -1,6 +1,7 @@
 //! Chunks that came without a link: into the blobs they belong to, as those that were asked for.
 
-use crate::chunks::{Fetcher, Key, record};
+use crate::chunks::{Fetcher, Key};
+use crate::keeping::record_fetched;
 use crate::opening::Opening;
 use base::{ChunkId, Hash, SpaceTag};
 use crossbeam_channel::Sender;
@@ -69,7 +70,7 @@ impl Fetcher<'_> {
         let mut kept = true;
         for key in &settle.blobs {
             let recorded = match self.active.get_mut(key) {
-                Some(fetch) => record(self.core, key, fetch),
+                Some(fetch) => record_fetched(self.core, key, fetch),
                 None => Ok(()),
             };
             if let Err(e) = recorded {
