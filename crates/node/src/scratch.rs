@@ -268,6 +268,15 @@ mod tests {
 
     const SIZE: u64 = 100 << 20;
 
+    // Ends the thread that cuts, also where an assertion fails.
+    struct Stop(Sender<ToCut>);
+
+    impl Drop for Stop {
+        fn drop(&mut self) {
+            let _ = self.0.send(ToCut::Stop);
+        }
+    }
+
     fn random(bytes: u64) -> Vec<u8> {
         let mut random = vec![0; bytes as usize];
         getrandom::fill(&mut random).unwrap();
@@ -343,6 +352,7 @@ mod tests {
         let (core, oid) = (replicas.core(0), replicas.root());
         std::thread::scope(|scope| {
             scope.spawn(|| cut_loop(core, &core.cutting.1));
+            let _stop = Stop(core.cutting.0.clone());
             for n in 0..6 {
                 let scratch = Arc::new(core.scratch(oid).unwrap());
                 let mut size = 0;
@@ -353,8 +363,12 @@ mod tests {
                     // Near the end, where somebody is cutting, as well as anywhere.
                     let at =
                         size - 1 - (dice >> 16) % size.min(if dice & 256 == 0 { size } else { 30 << 20 });
-                    match dice % 256 {
-                        _ if n == 0 => {}
+                    let is_cutting = |p: &Progress| p.cutting && !p.over;
+                    while dice % 64 < 3 && dice & 512 == 0 && is_cutting(&scratch.progress.lock()) {
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                    }
+                    match dice % 64 {
+                        _ if n == 0 || size <= AHEAD_FROM => {}
                         0 => scratch.write_at(b"something else", at.min(size - 14)).unwrap(),
                         1 => scratch.punch(at, (at + 5000).min(size)).unwrap(),
                         2 if at > SIZE / 2 => {
@@ -370,7 +384,6 @@ mod tests {
                 let ahead = bytes(saved(core, &scratch, oid));
                 assert!(n > 0 || ahead > 0, "nothing was cut ahead");
             }
-            core.cutting.0.send(ToCut::Stop).unwrap();
         });
     }
 }
