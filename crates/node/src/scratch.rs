@@ -1,7 +1,7 @@
 //! Files that working copies are written into. A large one is cut, named and brought to the disk while it is still
 //! being written: most programs write from the beginning to the end, and then wait for the close.
 
-use crate::blob::{MOST_BYTES, chunking_for, named};
+use crate::blob::{chunking_for, named};
 use crate::core::Core;
 use base::{EpochId, Oid};
 use crossbeam_channel::{Receiver, Sender};
@@ -136,13 +136,12 @@ impl Scratch {
         });
         let chunks: Vec<_> = chunks.collect();
         let chunking = chunking_for(size);
-        // Larger files are cut into larger chunks.
         let same = chunking == chunking_for(AHEAD_FROM);
         progress.epoch.filter(|_| same && !chunks.is_empty()).map(|epoch| Ahead { epoch, chunking, chunks })
     }
 
     // Cuts what there is to cut now. False: nothing more comes of it.
-    fn cut(&self, core: &Core) -> bool {
+    fn cut(self: &Arc<Scratch>, core: &Core) -> bool {
         let Some((oid, _)) = &self.cutter else { return false };
         let Some((epoch, secret)) = core.epoch_to_cut(oid) else { return false };
         let chunking = chunking_for(AHEAD_FROM);
@@ -152,7 +151,10 @@ impl Scratch {
         loop {
             let from = {
                 let mut progress = self.progress.lock();
-                if progress.over || progress.intact < progress.written || progress.written > MOST_BYTES {
+                // Larger files are cut into larger chunks.
+                let outgrown = chunking_for(progress.written) != chunking;
+                let abandoned = Arc::strong_count(self) == 1;
+                if progress.over || abandoned || outgrown || progress.intact < progress.written {
                     return false;
                 }
                 if *progress.epoch.get_or_insert(epoch) != epoch || core.stopping.load(Ordering::Relaxed) {
