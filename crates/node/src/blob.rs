@@ -14,7 +14,7 @@ use crypto::EpochSecret;
 use fastcdc::v2020::StreamCDC;
 use object::{Chunking, Manifest, ManifestChunk};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use store::{Batch, Store};
 
@@ -46,15 +46,43 @@ pub(crate) fn keep_file(store: &Store, file: &File, size: u64) -> Result<Bulk> {
     if file.metadata().during(during)?.len() == size && store.bulk().adopt(file, &name)? {
         return Ok(Bulk { name, size });
     }
-    let mut temp = store.bulk().create_temp()?;
-    let mut from = file.try_clone().during(during)?;
-    from.seek(SeekFrom::Start(0)).during(during)?;
-    let copied = std::io::copy(&mut from.take(size), &mut temp.file).during(during)?;
-    if copied < size {
-        temp.file.set_len(size).during(during)?;
-    }
+    let temp = store.bulk().create_temp()?;
+    copy_range(file, &temp.file, size).during(during)?;
     store.bulk().persist(temp, &name)?;
     Ok(Bulk { name, size })
+}
+
+/// Makes a file the first `size` bytes of another, shared where the disk can; without the files' own offsets, which
+/// others share. Errors: those of the disk.
+pub(crate) fn copy_range(from: &File, to: &File, size: u64) -> io::Result<()> {
+    let (mut read_at, mut write_at) = (0u64, 0u64);
+    while read_at < size {
+        let want = usize::try_from(size - read_at).unwrap_or(usize::MAX).min(1 << 30);
+        match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), want) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(
+                rustix::io::Errno::XDEV
+                | rustix::io::Errno::NOSYS
+                | rustix::io::Errno::OPNOTSUPP
+                | rustix::io::Errno::INVAL,
+            ) => {
+                let mut bytes = vec![0; want.min(1 << 20)];
+                let came = match from.read_at(&mut bytes, read_at) {
+                    Ok(0) => break,
+                    Ok(came) => came,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(error),
+                };
+                to.write_all_at(&bytes[..came], write_at)?;
+                read_at += came as u64;
+                write_at += came as u64;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    to.set_len(size)?;
+    Ok(())
 }
 
 /// Into how large chunks a file is cut.
@@ -82,7 +110,7 @@ fn chunk(
     ahead: Option<Ahead>,
 ) -> Result<Manifest> {
     let chunking = chunking_for(bulk.size);
-    let ahead = ahead.filter(|ahead| ahead.epoch == *epoch && ahead.chunking == chunking);
+    let ahead = ahead.filter(|ahead| ahead.epoch == *epoch);
     let mut chunks = ahead.map(|ahead| ahead.chunks).unwrap_or_default();
     let mut file = store.bulk().open(&bulk.name)?;
     let from = chunks.iter().map(|chunk| u64::from(chunk.len)).sum();

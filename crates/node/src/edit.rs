@@ -10,6 +10,7 @@ use crate::names::writable;
 use crate::policy::{self, INLINE_BYTES};
 use crate::record::{self, Bulk, PendingChange};
 use crate::rules;
+use crate::scratch::Scratch;
 use crate::state::Newborn;
 use crate::steps::{newborn_head, put_newborn};
 use base::{Kind, Oid, limit};
@@ -57,30 +58,28 @@ impl Core {
     /// Takes content in: small content into memory, other content into a durable bulk file.
     pub(crate) fn take_in(&self, content: NewContent) -> Result<Incoming> {
         match content {
-            NewContent::File(_, size) | NewContent::Scratch(_, size) if size > blob::MOST_BYTES => {
-                Err(blob::too_large())
-            }
             NewContent::Bytes(bytes) if bytes.len() as u64 <= INLINE_BYTES => Ok(Incoming::Bytes(bytes)),
             NewContent::Bytes(bytes) if bytes.len() <= limit::TEXT_BYTES && policy::is_text(&bytes) => {
                 Ok(Incoming::Bytes(bytes))
             }
             NewContent::Bytes(bytes) => Ok(Incoming::Bulk(blob::keep_bytes(&self.store, &bytes)?)),
-            NewContent::Scratch(scratch, size) if size <= limit::TEXT_BYTES as u64 => {
-                let bytes = read_all(scratch.file(), size)?;
-                self.take_in(NewContent::Bytes(bytes))
-            }
-            NewContent::File(file, size) if size <= limit::TEXT_BYTES as u64 => {
-                let bytes = read_all(&file, size)?;
-                self.take_in(NewContent::Bytes(bytes))
-            }
-            NewContent::File(file, size) => Ok(Incoming::Bulk(blob::keep_file(&self.store, &file, size)?)),
-            NewContent::Scratch(scratch, size) => {
-                let bulk = blob::keep_file(&self.store, scratch.file(), size)?;
-                let ahead = scratch.ahead(size).map(|ahead| self.ahead.lock().put(bulk.name, ahead));
-                drop(ahead);
-                Ok(Incoming::Bulk(bulk))
-            }
+            NewContent::File(file, size) => self.take_in_file(&file, size, None),
+            NewContent::Scratch(scratch, size) => self.take_in_file(scratch.file(), size, Some(&scratch)),
         }
+    }
+
+    fn take_in_file(&self, file: &File, size: u64, scratch: Option<&Scratch>) -> Result<Incoming> {
+        if size > blob::MOST_BYTES {
+            return Err(blob::too_large());
+        }
+        if size <= limit::TEXT_BYTES as u64 {
+            return self.take_in(NewContent::Bytes(read_all(file, size)?));
+        }
+        let bulk = blob::keep_file(&self.store, file, size)?;
+        if let Some(ahead) = scratch.and_then(|scratch| scratch.ahead(size)) {
+            self.ahead.lock().put(bulk.name, ahead);
+        }
+        Ok(Incoming::Bulk(bulk))
     }
 
     /// Saves new content as an edit of the version `base`.

@@ -1,12 +1,12 @@
 //! Files that working copies are written into. A large one is cut, named and brought to the disk while it is still
 //! being written: most programs write from the beginning to the end, and then wait for the close.
 
-use crate::blob::{chunking_for, named};
+use crate::blob::{chunking_for, copy_range, named};
 use crate::core::Core;
 use base::{EpochId, Oid};
 use crossbeam_channel::{Receiver, Sender};
 use fastcdc::v2020::FastCDC;
-use object::{Chunking, ManifestChunk};
+use object::ManifestChunk;
 use parking_lot::Mutex;
 use rustix::fs::FallocateFlags;
 use std::fs::File;
@@ -51,7 +51,6 @@ struct Progress {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ahead {
     pub(crate) epoch: EpochId,
-    pub(crate) chunking: Chunking,
     pub(crate) chunks: Vec<ManifestChunk>,
 }
 
@@ -135,9 +134,8 @@ impl Scratch {
             end <= most
         });
         let chunks: Vec<_> = chunks.collect();
-        let chunking = chunking_for(size);
-        let same = chunking == chunking_for(AHEAD_FROM);
-        progress.epoch.filter(|_| same && !chunks.is_empty()).map(|epoch| Ahead { epoch, chunking, chunks })
+        let same = chunking_for(size) == chunking_for(AHEAD_FROM);
+        progress.epoch.filter(|_| same && !chunks.is_empty()).map(|epoch| Ahead { epoch, chunks })
     }
 
     // Cuts what there is to cut now. False: nothing more comes of it.
@@ -229,38 +227,6 @@ impl Core {
         drop(state);
         self.epoch_to_seal(&oid.space).ok()
     }
-}
-
-// Without the files' own offsets, which others share.
-fn copy_range(from: &File, to: &File, size: u64) -> io::Result<()> {
-    let (mut read_at, mut write_at) = (0u64, 0u64);
-    while read_at < size {
-        let want = usize::try_from(size - read_at).unwrap_or(usize::MAX).min(1 << 30);
-        match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), want) {
-            Ok(0) => break,
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(
-                rustix::io::Errno::XDEV
-                | rustix::io::Errno::NOSYS
-                | rustix::io::Errno::OPNOTSUPP
-                | rustix::io::Errno::INVAL,
-            ) => {
-                let mut bytes = vec![0; want.min(1 << 20)];
-                let came = match from.read_at(&mut bytes, read_at) {
-                    Ok(0) => break,
-                    Ok(came) => came,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => return Err(error),
-                };
-                to.write_all_at(&bytes[..came], write_at)?;
-                read_at += came as u64;
-                write_at += came as u64;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    to.set_len(size)?;
-    Ok(())
 }
 
 #[cfg(test)]

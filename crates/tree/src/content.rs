@@ -186,17 +186,17 @@ impl Content {
     /// What to hand to the node as it is now. A file is frozen by it: the node may keep it, so the next write
     /// goes to a copy.
     pub(crate) fn snapshot(&mut self) -> Result<NewContent> {
-        if let Content::Own(scratch, size) = self {
-            let (scratch, size) = (scratch.clone(), *size);
-            *self = Content::Frozen(scratch.file().clone(), size);
-            return Ok(NewContent::Scratch(scratch, size));
-        }
-        Ok(match self {
+        let content = match self {
             Content::Shared(bytes) => NewContent::Bytes(bytes.to_vec()),
             Content::Memory(bytes) => NewContent::Bytes(bytes.clone()),
             Content::Frozen(file, size) => NewContent::File(file.try_clone()?, *size),
-            Content::Remote(_) | Content::Own(..) => return Err(not_here()),
-        })
+            Content::Own(scratch, size) => NewContent::Scratch(scratch.clone(), *size),
+            Content::Remote(_) => return Err(not_here()),
+        };
+        if let NewContent::Scratch(scratch, size) = &content {
+            *self = Content::Frozen(scratch.file().clone(), *size);
+        }
+        Ok(content)
     }
 
     /// The bytes from `offset` on, where they are in memory.

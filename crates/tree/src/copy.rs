@@ -17,6 +17,8 @@ const EMPTIED_WAITS: Duration = Duration::from_millis(150);
 const EDITS_WAIT: Duration = Duration::from_secs(1);
 /// How long edits wait for a rest that does not come.
 const EDITS_WAIT_AT_MOST: Duration = Duration::from_secs(5);
+/// Bytes fetched at a time when a file that is elsewhere is to be written.
+const FETCH: usize = 1 << 20;
 
 // How long edits of a file of so many bytes wait for a rest, and for one that does not come. Each commit of a large
 // file has all of it hashed and, with the next write, copied: that is to stay a small part of the time in which it is
@@ -24,8 +26,6 @@ const EDITS_WAIT_AT_MOST: Duration = Duration::from_secs(5);
 fn waits(size: u64) -> (Duration, Duration) {
     (EDITS_WAIT + Duration::from_micros(size / 100), EDITS_WAIT_AT_MOST + Duration::from_micros(size / 10))
 }
-/// Bytes fetched at a time when a file that is elsewhere is to be written.
-const FETCH: usize = 1 << 20;
 
 /// What was done since the last commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
