@@ -180,6 +180,17 @@ impl Person {
         self.json(&["status"])
     }
 
+    /// How many entries it has of the space whose room is at `path`.
+    ///
+    /// # Panics
+    /// If it has no such space.
+    pub fn entries(&self, path: &str) -> u64 {
+        let status = self.status();
+        let mut spaces = status["spaces"].as_array().expect("spaces").iter();
+        let found = spaces.find(|space| space["path"] == path).expect("a space at that path");
+        found["entries"].as_u64().expect("a number")
+    }
+
     /// Starts the node and waits until its mount answers.
     ///
     /// # Panics

@@ -13,13 +13,7 @@ fn figures(ann: &Person, name: &str) -> Figures {
     let spool = ann.dir().join(name);
     fs::create_dir_all(&spool).unwrap();
     let done = ann.json(&["bundle", "export", "--to", "bob", "--spool", spool.to_str().unwrap()]);
-    Figures { entries: entries(ann), bytes: done["bytes"].as_u64().unwrap_or(0) }
-}
-
-fn entries(ann: &Person) -> u64 {
-    let status = ann.status();
-    let spaces = status["spaces"].as_array().unwrap().iter();
-    spaces.filter(|space| space["name"] == "garden").map(|space| space["entries"].as_u64().unwrap()).sum()
+    Figures { entries: ann.entries("/garden"), bytes: done["bytes"].as_u64().unwrap_or(0) }
 }
 
 // Ann, whose friend has what there is and went away.
@@ -45,11 +39,11 @@ fn what_comes_and_goes_while_nobody_is_there_is_never_sent() {
         let tries = (0..5).any(|_| {
             // What is made by now is sealed with this.
             figures(&ann, "spool");
-            let before = entries(&ann);
+            let before = ann.entries("/garden");
             shell(&garden, line);
             std::thread::sleep(std::time::Duration::from_millis(300));
             figures(&ann, "spool");
-            entries(&ann) == before
+            ann.entries("/garden") == before
         });
         assert!(tries, "something was made of: {line}");
     };

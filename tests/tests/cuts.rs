@@ -50,13 +50,6 @@ fn apart() -> Apart {
     Apart { ann, bob, way, _relays: relays, _islands: islands }
 }
 
-fn entries(who: &Person) -> u64 {
-    let status = who.status();
-    let spaces = status["spaces"].as_array().expect("spaces");
-    let garden = spaces.iter().find(|space| space["path"] == "/garden").expect("the garden");
-    garden["entries"].as_u64().expect("a number")
-}
-
 fn counted(who: &Person, what: &str) -> u64 {
     who.status()["peers"][0][what].as_u64().expect("a number")
 }
@@ -65,7 +58,7 @@ fn counted(who: &Person, what: &str) -> u64 {
 fn write_entries(who: &Person, wanted: u64) -> u64 {
     let mut numbers = Numbers::from(wanted);
     let mut saves = 0;
-    while entries(who) < wanted {
+    while who.entries("/garden") < wanted {
         for _ in 0..200 {
             let name = format!("garden/data{}.bin", saves % FILES);
             fs::write(who.path(&name), numbers.bytes(WRITTEN)).expect("a save");
@@ -123,15 +116,15 @@ fn entries_that_a_broken_link_carries_arrive_and_few_of_them_twice() {
         fs::write(ann.path(&format!("garden/data{n}.bin")), "new").expect("a file");
     }
     wait_same(&ann.path("garden"), &bob.path("garden"), Also::Nothing);
-    let had = entries(&bob);
+    let had = bob.entries("/garden");
     bob.down();
     let written = write_entries(&ann, saves);
-    let all = entries(&ann);
+    let all = ann.entries("/garden");
     let before = way.figures();
     way.cut_every(written / cuts, cuts, 1);
     let start = Instant::now();
     bob.up();
-    arrives(&bob, "bob has the entries", || entries(&bob) == all);
+    arrives(&bob, "bob has the entries", || bob.entries("/garden") == all);
     let came = [counted(&bob, "entries_in"), counted(&bob, "entries_new")];
     assert!(came[1] <= all && came[1] + had >= all, "each entry was taken once: {came:?} of {all}");
     report(
