@@ -4,7 +4,7 @@ use crate::errno;
 use crate::face::{BELIEVED, BLOCK, Face};
 use crate::replay::HANDLE;
 use crate::translate::{
-    allocation, cache_flags, caller, dot, empty, how, kind, replay_flags, sized, special, time,
+    allocation, cache_flags, caller, dot, empty, how, kind, list_flags, replay_flags, sized, special, time,
 };
 use base::Kind;
 use fuser::{
@@ -331,7 +331,7 @@ impl Filesystem for Face {
 
     fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         match self.tree.open_room(ino.0) {
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
+            Ok(opened) => reply.opened(FileHandle(opened.handle), list_flags(opened.caching)),
             Err(error) => reply.error(errno::of(&error)),
         }
     }

@@ -105,6 +105,15 @@ pub(crate) fn cache_flags(opened: &Opened, how: How) -> FopenFlags {
     if how.write { caching } else { caching | FopenFlags::FOPEN_NOFLUSH }
 }
 
+/// What the kernel may cache of an open room.
+pub(crate) fn list_flags(caching: Caching) -> FopenFlags {
+    match caching {
+        Caching::Direct => FopenFlags::empty(),
+        Caching::Fresh => FopenFlags::FOPEN_CACHE_DIR,
+        Caching::Keep => FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE,
+    }
+}
+
 /// What the kernel may do with a file that is opened only so that others hear of it: nothing.
 pub(crate) fn replay_flags() -> FopenFlags {
     FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH

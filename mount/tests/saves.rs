@@ -306,6 +306,34 @@ fn appends_by_two_go_after_each_other() {
     assert_eq!(house.sh("sort -u g | wc -l; wc -l < g"), "100\n100\n");
 }
 
+// Who appends has not read what it appends to: neither it nor those who share its bytes may be taken to know that.
+#[test]
+fn what_is_added_unread_never_hides_a_friends_words() {
+    for reads in [false, true] {
+        let house = House::new();
+        house.write("f", "start\nlast\n");
+        house.settle();
+        let early = std::fs::File::open(house.at("f")).unwrap();
+        let mut options = std::fs::File::options();
+        let mut log = options.read(reads).append(true).open(house.at("f")).unwrap();
+        house.edit_beside("f", "start\n", "start\nfriend\n");
+        log.write_all(b"mine\n").unwrap();
+        log.sync_all().unwrap();
+        // It stays open, and what is opened beside it shows everything.
+        assert_eq!(house.text("f"), "start\nfriend\nlast\nmine\n");
+        // An edit of what is shown there, in place, keeps it too.
+        house.sh("python3 -c \"t = open('f').read().replace('last', 'LAST'); open('f', 'w').write(t)\"");
+        assert_eq!(house.text("f"), "start\nfriend\nLAST\nmine\n");
+        // One that began before shows none of it, but for what was added to the same bytes.
+        let shown = std::io::read_to_string(early).unwrap();
+        assert!(shown == "start\nlast\n" || shown == "start\nlast\nmine\n", "{shown}");
+        house.edit_beside("f", "LAST", "Last");
+        log.write_all(b"more\n").unwrap();
+        drop(log);
+        assert_eq!(house.text("f"), "start\nfriend\nLast\nmine\nmore\n");
+    }
+}
+
 #[test]
 fn scratch_is_local_and_a_rotated_log_is_not() {
     let house = House::new();

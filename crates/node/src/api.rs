@@ -128,6 +128,15 @@ pub struct Saved {
     pub merged: bool,
 }
 
+/// What became of an append.
+#[derive(Clone, Debug)]
+pub struct Appended {
+    /// As of a save.
+    pub saved: Saved,
+    /// The version that was added to.
+    pub onto: Version,
+}
+
 /// What a process read of an object, to be known again after a restart of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {

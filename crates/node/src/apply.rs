@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::head::Head;
 use crate::intake::WRONG_CLOCK;
 use crate::record;
-use crate::steps::{born_of, door_record, name_events, set_content};
+use crate::steps::{born_of, door_record, set_content};
 use base::{Actor, DoorId, Entry, Hash, Kind, ObjectId, Oid, SpaceId, SpaceTag, limit};
 use object::{Birth, Body, Content, Item, Manifest, Type};
 use space::view::Delta;
@@ -408,7 +408,7 @@ impl Core {
                 }
             }
         }
-        self.emit(name_events(space_id, &delta, remote));
+        self.tell_names(space_id, &delta, remote);
         self.emit(events);
     }
 

@@ -7,6 +7,7 @@ use crate::events::Events;
 use crate::home::{Keys, random_bytes};
 use crate::incarnation::Own;
 use crate::link::ToLink;
+use crate::listings::Listings;
 use crate::moved::Moved;
 use crate::read::Layout;
 use crate::record::{self, BlobRecord, Me};
@@ -19,6 +20,7 @@ use crossbeam_channel::{Receiver, Sender};
 use lru::LruCache;
 use object::{Doc, Heads};
 use parking_lot::{Mutex, MutexGuard, RwLock};
+use space::view::Delta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
@@ -51,6 +53,7 @@ pub(crate) struct Core {
     /// Held while the record of a friend is changed or a space is joined; taken before `writer`.
     pub(crate) friends: Mutex<()>,
     pub(crate) events: Events,
+    pub(crate) listings: Listings,
     /// Wakes the thread that seals.
     pub(crate) sealer: Sender<()>,
     pub(crate) link: RwLock<Option<Sender<ToLink>>>,
@@ -244,6 +247,12 @@ impl Core {
         } else if state.overlaps.len() < 64 {
             state.overlaps.insert(oid);
         }
+    }
+
+    /// Tells of the names that a change of the view changed.
+    pub(crate) fn tell_names(&self, space: &SpaceId, delta: &Delta, remote: bool) {
+        self.listings.changed(delta.changes.iter().map(|change| Oid { space: *space, object: change.room }));
+        self.emit(crate::steps::name_events(space, delta, remote));
     }
 
     pub(crate) fn emit(&self, events: impl IntoIterator<Item = Event>) {

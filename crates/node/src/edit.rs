@@ -1,6 +1,6 @@
 //! Edits of one object: what a save, an append or a change of attributes becomes.
 
-use crate::api::{Event, NewContent, Saved, Version};
+use crate::api::{Appended, Event, NewContent, Saved, Version};
 use crate::blob;
 use crate::clock;
 use crate::core::{Core, Writer, no_object, no_space};
@@ -127,7 +127,7 @@ impl Core {
     }
 
     /// Adds bytes at the end of a text as it is now.
-    pub(crate) fn append(&self, oid: &Oid, tail: &[u8]) -> Result<Saved> {
+    pub(crate) fn append(&self, oid: &Oid, tail: &[u8]) -> Result<Appended> {
         let mut writer = self.write();
         let oid = &self.now_at(*oid);
         let kind = match self.check_writable(oid)? {
@@ -144,16 +144,15 @@ impl Core {
         }
         let actor = self.actor(oid);
         let doc = self.doc(&mut writer, oid)?;
-        match doc.append_text(&actor, clock::now_ms(), tail)? {
+        let onto = doc.heads();
+        let saved = match doc.append_text(&actor, clock::now_ms(), tail)? {
             Some(made) => {
                 let now = doc.text();
-                self.keep_text(&mut writer, oid, made, now.as_bytes())
+                self.keep_text(&mut writer, oid, made, now.as_bytes())?
             }
-            None => {
-                let now = doc.heads();
-                Ok(Saved { wrote: now.clone(), now, merged: false })
-            }
-        }
+            None => Saved { wrote: onto.clone(), now: onto.clone(), merged: false },
+        };
+        Ok(Appended { saved, onto })
     }
 
     // Whether it may be written at all; and the newborn, if it is one.
@@ -424,7 +423,7 @@ impl Core {
                 }
             }
         }
-        self.emit(crate::steps::name_events(&oid.space, &delta, false));
+        self.tell_names(&oid.space, &delta, false);
         self.emit([Event::Content { oid: *oid, remote: false }]);
         self.wake_sealer();
     }

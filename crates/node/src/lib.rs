@@ -35,6 +35,7 @@ mod incarnation;
 mod intake;
 mod keeping;
 mod link;
+mod listings;
 mod local;
 mod logs;
 mod map;
@@ -68,8 +69,9 @@ mod tests;
 mod traffic;
 
 pub use api::{
-    Added, Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, Member, NewContent, Offer,
-    PeerStatus, Read, Role, Saved, Shared, SpaceStatus, Statfs, Status, Target, Version, What,
+    Added, Appended, Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, Member,
+    NewContent, Offer, PeerStatus, Read, Role, Saved, Shared, SpaceStatus, Statfs, Status, Target, Version,
+    What,
 };
 pub use base::Oid;
 pub use bundle::{Exported, Imported, Progress};

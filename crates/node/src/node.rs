@@ -1,8 +1,8 @@
 //! The handle that faces hold: every question and every edit goes through it.
 
 use crate::api::{
-    Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, NewContent, Read, Saved, Statfs,
-    Status, Version,
+    Appended, Attr, Body, Description, Event, Found, FsckReport, Identity, LogLine, NewContent, Read, Saved,
+    Statfs, Status, Version,
 };
 use crate::arriving;
 use crate::chunks::{self, ToChunks};
@@ -191,6 +191,11 @@ impl Node {
     pub fn list(&self, room: Oid, after: Option<&str>, max: usize) -> Result<Vec<Found>> {
         let room = self.core.now_at(room);
         self.core.list(&room, after, max)
+    }
+
+    /// A number of what a room lists now, to be asked for before it is listed: another one after any of its names changed.
+    pub fn listing(&self, room: Oid) -> u64 {
+        self.core.listings.number(self.core.now_at(room))
     }
 
     /// The room above, across spaces up to home; none above home's root.
@@ -422,8 +427,13 @@ impl Node {
     }
 
     /// Adds bytes at the end of a text as it is now. Errors: `Unsupported` for anything but a text.
-    pub fn append(&self, oid: Oid, _base: &Version, tail: Vec<u8>) -> Result<Saved> {
-        self.core.append(&oid, &tail)
+    pub fn append(&self, oid: Oid, tail: &[u8]) -> Result<Appended> {
+        self.core.append(&oid, tail)
+    }
+
+    /// Whether an object was made here and is not sealed: it has one version, whatever its bytes are.
+    pub fn is_newborn(&self, oid: Oid) -> bool {
+        self.core.is_newborn(&self.core.now_at(oid))
     }
 
     /// Makes a pipe, a socket or a device, of this device alone: it is never sent.

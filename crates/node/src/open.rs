@@ -6,6 +6,7 @@ use crate::events::Events;
 use crate::head::Head;
 use crate::home::{Home, Keys, random_bytes};
 use crate::incarnation::Own;
+use crate::listings::Listings;
 use crate::logs::Logs;
 use crate::record::{
     self, HeadRecord, LogRecord, Me, PeerRecord, PendingBirth, PendingChange, PendingDoor, PendingGones,
@@ -85,6 +86,7 @@ impl Core {
             telling: Mutex::default(),
             friends: Mutex::default(),
             events: Events::default(),
+            listings: Listings::default(),
             sealer: wake,
             link: RwLock::new(None),
             stopping: AtomicBool::new(false),
@@ -227,6 +229,7 @@ impl Core {
             writer.next_change = writer.next_change.max(n + 1);
         }
         self.state.write().spaces.insert(tag, held);
+        self.listings.all_changed();
         if rebuild {
             self.replay(&tag)?;
         } else {

@@ -194,6 +194,7 @@ impl Core {
         let tag = id.tag();
         let _writing = self.write();
         self.state.write().spaces.remove(&tag);
+        self.listings.all_changed();
         let mut batch = Batch::new();
         batch.remove(record::node_key("space", &tag.0));
         let mut bulk = Vec::new();

@@ -145,6 +145,11 @@ impl Core {
         Ok((self.version(oid)?.0, self.load_body(oid)?))
     }
 
+    /// Whether an object is not sealed yet.
+    pub(crate) fn is_newborn(&self, oid: &Oid) -> bool {
+        self.version(oid).is_ok_and(|(_, newborn)| newborn)
+    }
+
     // The newest version, and whether the object is not sealed yet.
     fn version(&self, oid: &Oid) -> Result<(Version, bool)> {
         self.with_space(&oid.space, |space| {

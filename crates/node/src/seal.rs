@@ -4,7 +4,6 @@
 //! comes and goes is never sent. One thread does it; what arrives while it waits for the disk is
 //! gathered into the next entries.
 
-use crate::api::Event;
 use crate::blob;
 use crate::clock;
 use crate::core::{Core, Writer};
@@ -413,10 +412,10 @@ impl Core {
             }
             show_head(space, &room.id, room.head, &mut late);
         }
-        let events: Vec<Event> = crate::steps::name_events(&space.id, &delta, false);
+        let id = space.id;
         self.store.defer(late)?;
         drop(state);
-        self.emit(events);
+        self.tell_names(&id, &delta, false);
         Ok(())
     }
 }

@@ -60,7 +60,7 @@ impl Core {
             idle && space.pending.since.is_some()
         };
         self.garbage.lock().extend(garbage.into_iter().map(|name| (ticket, name)));
-        self.emit(name_events(id, &delta, false));
+        self.tell_names(id, &delta, false);
         // While something gathers, the sealer looks again by itself.
         if idle {
             self.wake_sealer();

@@ -63,23 +63,23 @@ impl Content {
         }
     }
 
-    /// Whether both are surely the same bytes, by a look at what is in memory or at which file it is.
+    /// Whether both are surely the same bytes: those of one file, or few enough to be looked at.
     pub(crate) fn same(&self, other: &Content) -> bool {
-        fn bytes(content: &Content) -> Option<&[u8]> {
-            match content {
-                Content::Shared(bytes) => Some(bytes),
-                Content::Memory(bytes) => Some(bytes),
-                _ => None,
-            }
+        if self.size() != other.size() {
+            return false;
         }
-        match (self, other) {
-            (_, Content::Frozen(b, other)) if self.file().is_some() => {
-                let file = |file: &File| rustix::fs::fstat(file).ok().map(|stat| (stat.st_dev, stat.st_ino));
-                let own = self.file().and_then(|a| file(a));
-                self.size() == *other && own.is_some() && own == file(b)
-            }
-            _ => bytes(self).is_some_and(|a| bytes(other).is_some_and(|b| a == b)),
+        let file = |content: &Content| {
+            let stat = rustix::fs::fstat(content.file()?).ok()?;
+            Some((stat.st_dev, stat.st_ino))
+        };
+        if let (Some(own), Some(others)) = (file(self), file(other))
+            && own == others
+        {
+            return true;
         }
+        let bytes = |content: &Content| content.read(0, IN_MEMORY).ok().flatten();
+        let few = self.size() <= IN_MEMORY as u64;
+        few && bytes(self).is_some_and(|own| bytes(other).is_some_and(|others| own == others))
     }
 
     /// The bytes from `offset`, at most `len`, fewer only at the end. None: they must be asked of the node.
@@ -289,6 +289,26 @@ mod tests {
         content.write(3, b"d", &scratch).unwrap();
         assert_eq!(all(&content), b"abcd");
         assert_eq!(file.metadata().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn the_same_bytes_are_known_wherever_they_lie() {
+        let frozen = |bytes: &[u8]| {
+            let file = tempfile::tempfile().unwrap();
+            file.write_all_at(bytes, 0).unwrap();
+            Content::of(Body::File(Arc::new(file), bytes.len() as u64))
+        };
+        let shared = |bytes: &[u8]| Content::of(Body::Bytes(bytes.into()));
+        let memory = |bytes: &[u8]| Content::Memory(bytes.to_vec());
+        let all = |bytes: &[u8]| [frozen(bytes), shared(bytes), memory(bytes)];
+        for a in all(b"abc") {
+            assert!(all(b"abc").iter().all(|b| a.same(b)) && !a.same(&Content::Remote(3)));
+            assert!(!all(b"abd").iter().chain(&all(b"abcd")).any(|b| a.same(b)));
+        }
+        // More than is compared; one file is the same as itself all the same.
+        let large = vec![7; IN_MEMORY + 1];
+        let (one, other) = (frozen(&large), frozen(&large));
+        assert!(one.same(&one) && !one.same(&other));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! A working copy: the bytes that all handles opened on one version of one object share, what was
 //! done to them since the last commit, and the version that those edits are edits of.
 
+mod commit;
+
 use crate::content::{Content, Lend};
 use crate::error::Result;
 use crate::process::Who;
 use crate::settle::Base;
 use base::{Kind, Oid};
-use node::{Attr, Body, NewContent, Node, Saved, Version, What};
+use node::{Attr, Body, Node, Version};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -51,6 +53,8 @@ pub(crate) struct WorkingCopy {
     state: Mutex<State>,
     /// Handles that may write.
     pub(crate) writers: AtomicUsize,
+    /// Handles that only add to the end, and cannot read; never too many while others are counted.
+    pub(crate) adders: AtomicUsize,
 }
 
 /// How the file of an SQLite database begins.
@@ -85,28 +89,15 @@ pub(crate) struct State {
     // What the writer had read before the base.
     earlier: Vec<Version>,
     committing: bool,
+    // What is committed goes to the end of whatever is newest, and these bytes are replaced by that: nobody may join.
+    adding: bool,
+    // The end of what was committed, where it went to the end of a version that nobody here had read: it is not in the
+    // base, but in what is newest.
+    unbased: Vec<u8>,
     // The size and the times last shown to somebody while they were not yet the node's.
     shown: Option<(u64, SystemTime, SystemTime)>,
     // Somebody else read what was not yet committed.
     peeked: bool,
-}
-
-/// What a commit did.
-pub(crate) struct Committed {
-    /// The object that was saved.
-    pub(crate) oid: Oid,
-    /// What became of it.
-    pub(crate) saved: Saved,
-    /// Whose edit it was.
-    pub(crate) writer: Option<Who>,
-    /// What it was an edit of.
-    pub(crate) base: Version,
-    /// Whether it only added something.
-    pub(crate) appended: bool,
-    /// The size and the times of bytes and attributes that somebody was shown before.
-    pub(crate) shown: Option<(u64, SystemTime, SystemTime)>,
-    /// Somebody read the bytes before they were a version.
-    pub(crate) peeked: bool,
 }
 
 /// What `stat` shows of an open file while it differs from what the node knows.
@@ -140,6 +131,8 @@ impl WorkingCopy {
             writer: None,
             earlier: Vec::new(),
             committing: false,
+            adding: false,
+            unbased: Vec::new(),
             shown: None,
             peeked: false,
         };
@@ -148,6 +141,7 @@ impl WorkingCopy {
             handles: AtomicUsize::new(0),
             commit: Mutex::new(()),
             writers: AtomicUsize::new(0),
+            adders: AtomicUsize::new(0),
             state: Mutex::new(state),
         }
     }
@@ -167,7 +161,10 @@ impl WorkingCopy {
     /// it holds local edits, which all must see, or is a database, whose users share one file and its locks.
     pub(crate) fn serves(&self, newest: &Version) -> bool {
         let state = self.state.lock();
-        !state.orphan && (state.is_changed() || state.newborn || state.database || state.base == *newest)
+        !state.orphan
+            && !state.adding
+            && state.unbased.is_empty()
+            && (state.is_changed() || state.newborn || state.database || state.base == *newest)
     }
 
     /// Whether reading or writing may have to wait for a friend.
@@ -267,6 +264,9 @@ impl WorkingCopy {
         if let Some(base) = base
             && !state.newborn
         {
+            if base.version != state.base {
+                state.unbased.clear();
+            }
             (state.base, state.earlier) = (base.version, base.earlier);
         }
         // Emptying what is empty is no edit; what is written next is one of that base all the same.
@@ -306,73 +306,6 @@ impl WorkingCopy {
     pub(crate) fn is_worth_a_flush(&self) -> bool {
         let state = self.state.lock();
         !state.database && !matches!(state.change, Change::None | Change::Emptied)
-    }
-
-    /// Hands what was done to the node, as an edit of the base; afterwards the base is what was written. None:
-    /// there was nothing to hand over.
-    pub(crate) fn commit(&self, node: &Node) -> Result<Option<Committed>> {
-        let _one = self.commit.lock();
-        let mut state = self.state.lock();
-        if state.orphan || state.change == Change::None {
-            return Ok(None);
-        }
-        let change = std::mem::replace(&mut state.change, Change::None);
-        let (oid, mut base, writer) = (state.oid, state.base.clone(), state.writer);
-        let earlier = std::mem::take(&mut state.earlier);
-        let (newborn, written) = (state.newborn, state.written);
-        let tail = match change {
-            Change::Appended(from) if !state.newborn => state.content.tail(from),
-            _ => None,
-        };
-        // A blob that grew, and what would make a text one, are saved whole.
-        let tail = tail.filter(|tail| {
-            !tail.contains(&0)
-                && std::str::from_utf8(tail).is_ok()
-                && node.attr(oid).is_ok_and(|a| a.what == What::Text)
-        });
-        let content = state.content.snapshot();
-        state.committing = true;
-        drop(state);
-
-        if let (false, Ok(NewContent::Bytes(bytes))) = (earlier.is_empty(), &content) {
-            base = node.likeliest(oid, &base, &earlier, bytes);
-        }
-        let saved = content.and_then(|content| hand_over(node, oid, &base, tail, content));
-        if let Ok(saved) = saved.as_ref().map(|saved| saved.wrote.clone()) {
-            node.written_at(oid, &saved, written)?;
-        }
-
-        let mut state = self.state.lock();
-        state.committing = false;
-        let saved = match saved {
-            Ok(saved) => saved,
-            Err(error) => {
-                // What was written meanwhile and what was not taken are one change again.
-                state.change = if state.change == Change::None { change } else { Change::Edited };
-                return Err(error);
-            }
-        };
-        state.newborn = false;
-        state.base = saved.wrote.clone();
-        let shown = std::mem::take(&mut state.shown);
-        let peeked = std::mem::take(&mut state.peeked);
-        let appended = matches!(change, Change::Appended(_)) && !newborn;
-        Ok(Some(Committed { oid, saved, writer, base, appended, shown, peeked }))
-    }
-}
-
-// An append goes to the end as it is now; where there can be none, the whole is saved.
-fn hand_over(
-    node: &Node,
-    oid: Oid,
-    base: &Version,
-    tail: Option<Vec<u8>>,
-    content: NewContent,
-) -> Result<Saved> {
-    match tail.map(|tail| node.append(oid, base, tail)) {
-        Some(Ok(saved)) => Ok(saved),
-        Some(Err(error)) if error.kind() != Kind::Unsupported => Err(error.into()),
-        Some(Err(_)) | None => Ok(node.save(oid, base, content)?),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::copy::WorkingCopy;
 use crate::error::{Result, stale};
-use crate::inode::Key;
+use crate::listing::OpenRoom;
 use crate::process::{ProcessKey, Who};
 use crate::settle::Base;
 use node::Version;
@@ -30,6 +30,13 @@ pub struct How {
     pub exclusive: bool,
     /// Opened to be run.
     pub execute: bool,
+}
+
+impl How {
+    /// Whether nothing can be done through it but to add to the end.
+    pub(crate) fn only_adds(self) -> bool {
+        self.append && self.write && !self.read
+    }
 }
 
 /// How a face may cache what it reads through a handle.
@@ -93,27 +100,12 @@ impl OpenFile {
     }
 }
 
-/// A name in an open room.
-#[derive(Clone, Debug)]
-pub(crate) struct Listed {
-    pub(crate) name: String,
-    pub(crate) key: Key,
-    pub(crate) sort: crate::tree::Sort,
-}
-
-/// What an open room has listed so far.
-#[derive(Default)]
-pub(crate) struct Listing {
-    pub(crate) names: Vec<Listed>,
-    pub(crate) complete: bool,
-}
-
 /// What a handle's number stands for.
 #[derive(Clone)]
 pub(crate) enum Handle {
     File(Arc<OpenFile>),
     Text(Arc<str>),
-    Room(u64, Arc<Mutex<Listing>>),
+    Room(Arc<OpenRoom>),
 }
 
 /// All open handles.

@@ -8,6 +8,7 @@ use crate::caching::{self, Whole, Written};
 use crate::control::Control;
 use crate::copy::WorkingCopy;
 use crate::handle::{Caching, How};
+use crate::listing::Kept;
 use crate::tree::Stat;
 use base::{Hash, Oid};
 use node::Version;
@@ -49,6 +50,8 @@ pub(crate) struct Inode {
     pub(crate) alike: usize,
     /// The version whose pages the kernel may hold.
     pub(crate) cached: Option<Version>,
+    /// Of a room: what the kernel may hold of its listing.
+    pub(crate) kept: Kept,
     /// Its object's names lead to another inode now: this one serves its open handles only.
     pub(crate) apart: bool,
     /// What it was when its last name went.
@@ -203,6 +206,9 @@ impl Inodes {
         let names = std::mem::take(&mut inode.names);
         for name in &names {
             self.told.remove(name);
+            if let Some(room) = self.by_ino.get_mut(&name.0) {
+                room.kept.renumber();
+            }
         }
         names
     }
@@ -265,6 +271,7 @@ impl Inodes {
             opens: 0,
             alike: 0,
             cached: None,
+            kept: Kept::default(),
             apart: false,
             gone: None,
             lookups: 0,

@@ -199,6 +199,7 @@ impl Tree {
                     self.0.idle.watch(&copy);
                 }
             }
+            copy.adders.fetch_sub(usize::from(file.how.only_adds()), Ordering::Relaxed);
             self.let_go(&copy);
             self.told_elsewhere(&file);
             self.0.inodes.lock().closed(file.ino, file.whole);
@@ -296,6 +297,7 @@ impl Tree {
         seat: Seat,
     ) -> Opened {
         copy.writers.fetch_add(usize::from(how.write), Ordering::Relaxed);
+        copy.adders.fetch_add(usize::from(how.only_adds()), Ordering::Relaxed);
         let Seat { ino, elsewhere, caching, whole } = seat;
         let cached = caching != Caching::Direct;
         let file = Arc::new(OpenFile {

@@ -38,9 +38,9 @@ impl Tree {
         };
         let wrote = &done.saved.wrote;
         if done.peeked {
-            self.0.reads.lock().committed(copy.id, wrote);
+            self.0.reads.lock().committed(copy.id, if done.unread { &done.base } else { wrote });
         }
-        if let Some(writer) = done.writer {
+        if let Some(writer) = done.writer.filter(|_| !done.unread) {
             let known = self.0.reads.lock().is_known(done.oid);
             let above = if known { ancestors(writer.process) } else { Vec::new() };
             let reading = if done.appended { Reading::Appended(done.base.clone()) } else { Reading::Written };

@@ -5,7 +5,7 @@ use crate::control::Control;
 use crate::copy::WorkingCopy;
 use crate::departure::Departures;
 use crate::error::{Error, Result, not_found, stale};
-use crate::handle::{Handle, Handles, Listed, Listing};
+use crate::handle::Handles;
 use crate::idle::Idle;
 use crate::inode::{Inodes, Key, ROOT};
 use crate::memory::Reads;
@@ -18,12 +18,11 @@ use crossbeam_channel::{Receiver, Sender};
 use node::{Attr, Found, Node, Owner, Special, Target, What};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
-/// Names fetched from the node at a time when a room is listed.
-const PAGE: usize = 512;
 /// Notices to the faces that wait.
 const NOTICES: usize = 4096;
 
@@ -45,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) idle: Idle,
     pub(crate) notices: (Sender<Invalidate>, Receiver<Invalidate>),
     pub(crate) behind: AtomicBool,
+    /// Orders the names of rooms where they are listed; by a key of this run, so that nobody can make names that meet.
+    pub(crate) order: RandomState,
 }
 
 /// What a name leads to.
@@ -91,19 +92,6 @@ impl Stat {
     }
 }
 
-/// One name of a listing.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The number it has, or will have when looked up.
-    pub ino: u64,
-    /// What it is.
-    pub sort: Sort,
-    /// The name.
-    pub name: String,
-    /// Where to go on after it.
-    pub next: u64,
-}
-
 impl Tree {
     /// The tree over a running node.
     ///
@@ -123,6 +111,7 @@ impl Tree {
             idle: Idle::default(),
             notices: crossbeam_channel::bounded(NOTICES),
             behind: AtomicBool::new(false),
+            order: RandomState::new(),
         });
         Idle::start(&inner)?;
         let tree = Tree(inner);
@@ -184,56 +173,6 @@ impl Tree {
             }
             _ => Err(Error::refused(Kind::Invalid, "not a symlink")),
         }
-    }
-
-    /// Opens a room for listing. The handle's number.
-    ///
-    /// Errors: it is no room.
-    pub fn open_room(&self, ino: u64) -> Result<u64> {
-        match self.key_of(ino)? {
-            Key::Control(control) if control.is_room() => {}
-            Key::Object(oid) if self.0.node.attr(oid)?.what == What::Room => {}
-            _ => return Err(not_a_room()),
-        }
-        Ok(self.0.handles.insert(Handle::Room(ino, Arc::default())))
-    }
-
-    /// At most `max` names of an open room from where `from` says (0: the beginning, else an entry's `next`), `.`
-    /// and `..` first.
-    ///
-    /// Errors: the handle is none of a room.
-    pub fn list(&self, handle: u64, from: u64, max: usize) -> Result<Vec<Entry>> {
-        let Handle::Room(ino, listing) = self.0.handles.get(handle)? else { return Err(not_a_room()) };
-        let key = self.key_of(ino)?;
-        let mut listing = listing.lock();
-        if from == 0 {
-            *listing = Listing::default();
-        }
-        let mut out = Vec::new();
-        for (at, name) in [".", ".."].into_iter().enumerate().skip(from.min(2) as usize) {
-            let ino = if at == 0 { ino } else { self.parent_of(&key) };
-            out.push(Entry { ino, sort: Sort::Room, name: name.to_owned(), next: at as u64 + 1 });
-        }
-        let start = from.saturating_sub(2) as usize;
-        self.extend(&key, &mut listing, start + max)?;
-        let inodes = self.0.inodes.lock();
-        for (at, listed) in listing.names.iter().enumerate().skip(start).take(max) {
-            let ino = inodes.number(&listed.key);
-            out.push(Entry { ino, sort: listed.sort, name: listed.name.clone(), next: at as u64 + 3 });
-        }
-        Ok(out)
-    }
-
-    /// Looks up the entry that `list` gave as the one before `next`. None: `.`, `..`, or gone meanwhile.
-    pub fn enter_listed(&self, handle: u64, next: u64) -> Option<Stat> {
-        let Ok(Handle::Room(parent, listing)) = self.0.handles.get(handle) else { return None };
-        let listed = listing.lock().names.get(usize::try_from(next.checked_sub(3)?).ok()?)?.clone();
-        self.enter(listed.key, parent, &listed.name).ok()
-    }
-
-    /// Closes a room.
-    pub fn close_room(&self, handle: u64) {
-        self.0.handles.remove(handle);
     }
 
     /// Bytes and objects of the disk below.
@@ -365,7 +304,7 @@ impl Tree {
         }
     }
 
-    fn parent_of(&self, key: &Key) -> u64 {
+    pub(crate) fn parent_of(&self, key: &Key) -> u64 {
         match key {
             Key::Object(room) => {
                 let parent = self.0.node.parent(*room);
@@ -373,39 +312,6 @@ impl Tree {
             }
             _ => ROOT,
         }
-    }
-
-    fn extend(&self, key: &Key, listing: &mut Listing, until: usize) -> Result<()> {
-        let room = match key {
-            Key::Object(room) => *room,
-            _ => {
-                if !listing.complete {
-                    listing.names = Control::all()
-                        .map(|(name, file)| Listed {
-                            name: name.to_owned(),
-                            key: Key::Control(file),
-                            sort: Sort::File,
-                        })
-                        .collect();
-                    listing.complete = true;
-                }
-                return Ok(());
-            }
-        };
-        // The last name the node gave, also where it was one that is not shown.
-        let mut after = listing.names.last().map(|listed| listed.name.clone());
-        while listing.names.len() < until && !listing.complete {
-            let page = self.0.node.list(room, after.as_deref(), PAGE)?;
-            listing.complete = page.len() < PAGE;
-            after = page.last().map(|found| found.name.clone());
-            let shown = page.into_iter().filter(|found| !scratch::is_reserved(found.name.as_bytes()));
-            listing.names.extend(shown.map(|found| Listed {
-                key: key_of_found(room, &found),
-                sort: sort_of(&found),
-                name: found.name,
-            }));
-        }
-        Ok(())
     }
 }
 
@@ -426,16 +332,7 @@ pub(crate) fn key_of_found(room: Oid, found: &Found) -> Key {
     }
 }
 
-fn sort_of(found: &Found) -> Sort {
-    match (found.target, found.what) {
-        (Target::LinkTo(_), _) | (_, What::Link) => Sort::Link,
-        (_, What::Room) => Sort::Room,
-        (_, What::Special(special)) => Sort::Special(special),
-        _ => Sort::File,
-    }
-}
-
-fn not_a_room() -> Error {
+pub(crate) fn not_a_room() -> Error {
     Error::refused(Kind::NotRoom, "not a room")
 }
 

@@ -5,7 +5,8 @@ use base::Kind;
 use node::{Node, Options};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use tree::{Caller, Changes, How, ROOT, Sort, Stat, Tree};
+use std::time::Duration;
+use tree::{Caching, Caller, Changes, How, ROOT, Sort, Stat, Tree};
 
 /// A file or a directory of the model.
 #[derive(Clone, Debug)]
@@ -154,6 +155,7 @@ enum Op {
     Hold(u8),
     WriteHeld(u8, u16, Vec<u8>),
     Release(u8),
+    Rest,
     Restart,
 }
 
@@ -182,6 +184,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => n().prop_map(Op::Hold),
         2 => (n(), 0u16..300, bytes()).prop_map(|(a, b, c)| Op::WriteHeld(a, b, c)),
         2 => n().prop_map(Op::Release),
+        1 => Just(Op::Rest),
         1 => Just(Op::Restart),
     ]
 }
@@ -197,6 +200,8 @@ struct World {
     model: Model,
     /// Open handles, with the file each is open on.
     held: Vec<(u64, usize)>,
+    /// What each directory's number listed when a kernel would have begun to keep it.
+    kept: BTreeMap<u64, Vec<String>>,
 }
 
 fn start(dir: &std::path::Path) -> (Node, Tree) {
@@ -217,7 +222,7 @@ impl World {
     fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
         let running = Some(start(dir.path()));
-        World { dir, running, model: Model::new(), held: Vec::new() }
+        World { dir, running, model: Model::new(), held: Vec::new(), kept: BTreeMap::new() }
     }
 
     fn tree(&self) -> &Tree {
@@ -308,6 +313,8 @@ impl World {
                 self.check_handle(handle, thing);
                 self.close(handle);
             }
+            // What was made meanwhile gets a history.
+            Op::Rest => std::thread::sleep(Duration::from_millis(150)),
             Op::Restart => self.restart(),
             op => self.act_on_names(op),
         }
@@ -436,11 +443,16 @@ impl World {
     }
 
     fn check_room(&mut self, ino: u64, at: usize) {
-        let handle = self.tree().open_room(ino).unwrap();
-        let entries = self.tree().list(handle, 0, usize::MAX).unwrap();
-        self.tree().close_room(handle);
-        let found: Vec<String> =
+        let opened = self.tree().open_room(ino).unwrap();
+        let entries = self.tree().list(opened.handle, 0, usize::MAX).unwrap();
+        self.tree().close_room(opened.handle);
+        let mut found: Vec<String> =
             entries.into_iter().map(|e| e.name).filter(|name| name != "." && name != "..").collect();
+        found.sort();
+        match opened.caching {
+            Caching::Keep => assert_eq!(found, self.kept[&ino], "the kernel may not keep what is old"),
+            _ => drop(self.kept.insert(ino, found.clone())),
+        }
         let names = self.model.room(at).clone();
         assert_eq!(found, names.keys().cloned().collect::<Vec<_>>());
         for (name, thing) in names {
