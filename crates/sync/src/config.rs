@@ -7,6 +7,8 @@ use base::limit;
 pub struct Config {
     /// From one HELLO to a peer to the next.
     pub hello_period: u64,
+    /// The same where nothing has happened for long.
+    pub longest_period: u64,
     /// A HELLO comes up to this much earlier or later.
     pub jitter: u64,
     /// How long gossip has to bring a fresh entry before a peer that is seen to lack it is pushed it on the link.
@@ -35,6 +37,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             hello_period: 5_000,
+            longest_period: 60_000,
             jitter: 1_000,
             push_after: 1_500,
             forward_after: 500,

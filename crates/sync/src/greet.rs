@@ -12,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const HELLO_BACK: u64 = 300;
 /// Hellos that differ without anything to tell, after which everything is told.
 const QUIET_MISMATCHES: u32 = 3;
+/// Of the time for which nothing happened so much passes from one hello to a peer to the next, if that is more than a
+/// period.
+const SHARE_OF_REST: u64 = 8;
 
 impl Sync {
     pub(crate) fn on_space(
@@ -181,10 +184,35 @@ impl Sync {
         }
     }
 
+    /// Something happened: hellos come as often as they do while there is something to acknowledge.
+    pub(crate) fn stir(&mut self, now: u64) {
+        let resting = self.period(now) > self.config.hello_period;
+        self.stirred_at = now;
+        if let (true, Some(at)) = (resting, self.hello_at) {
+            let turns = self.peers.values().filter(|peer| peer.connected).count().max(1) as u64;
+            let soon = self.random_below(self.config.hello_period / turns);
+            self.hello_at = Some(at.min(now + soon));
+        }
+    }
+
+    // From one hello to a peer to the next: the longer nothing has happened, the longer.
+    fn period(&self, now: u64) -> u64 {
+        let shortest = self.config.hello_period;
+        (now.saturating_sub(self.stirred_at) / SHARE_OF_REST)
+            .clamp(shortest, self.config.longest_period.max(shortest))
+    }
+
+    // Whether nothing waits for anything: all friends here have the same, and nothing is under way.
+    fn is_at_rest(&self) -> bool {
+        self.held.len() == 0 && self.peers.values().filter(|peer| peer.connected).all(Peer::is_at_rest)
+    }
+
     /// Greets the next neighbour in turn, so that each hears a hello a period and they are spread over it.
     pub(crate) fn hello_round(&mut self, now: u64, out: &mut Vec<Output>) {
-        let (period, jitter) =
-            (self.config.hello_period, self.config.jitter.min(self.config.hello_period / 2));
+        if !self.is_at_rest() {
+            self.stirred_at = now;
+        }
+        let (period, jitter) = (self.period(now), self.config.jitter.min(self.config.hello_period / 2));
         let wait = period - jitter + self.random_below(2 * jitter + 1);
         let connected = || self.peers.iter().filter(|(_, peer)| peer.connected);
         let Some(id) = connected().min_by_key(|(_, peer)| peer.turn).map(|(id, _)| *id) else {
@@ -294,6 +322,7 @@ impl Sync {
 
     /// The peer has something else than we: whoever learns it tells what it knows.
     fn answer_mismatch(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
+        self.stir(now);
         let period = self.config.hello_period;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.mismatches = peer.mismatches.saturating_add(1);

@@ -31,6 +31,8 @@ pub struct Sync {
     pub(crate) unanswered: usize,
     /// When the next neighbour is greeted; none as long as there is none.
     pub(crate) hello_at: Option<u64>,
+    /// When anything last happened but hellos that agree.
+    pub(crate) stirred_at: u64,
     jobs: u64,
     random: u64,
 }
@@ -71,6 +73,7 @@ impl Sync {
             chunks: Chunks::default(),
             unanswered: 0,
             hello_at: None,
+            stirred_at: 0,
             jobs: 0,
             random: seed,
         }
@@ -79,6 +82,9 @@ impl Sync {
     /// Takes what happened at `now` (milliseconds of a clock that does not go backwards) and adds
     /// to `out` what is to be done, in order. Whatever is due by then is done as well.
     pub fn step(&mut self, now: u64, input: Input, out: &mut Vec<Output>) {
+        if stirs(&input) {
+            self.stir(now);
+        }
         match input {
             Input::Space { tag, logs } => self.on_space(now, tag, logs, out),
             Input::Drop { tag } => self.on_drop(now, tag, out),
@@ -352,4 +358,18 @@ fn wake_of(peer: &Peer) -> Option<u64> {
         return None;
     }
     [peer.ack_at, peer.pump_at].into_iter().flatten().min()
+}
+
+// Whether something happens that a friend may have to be told of: all but time, the carrier's queue, and hellos, which
+// stir only where they differ.
+fn stirs(input: &Input) -> bool {
+    !matches!(
+        input,
+        Input::Tick
+            | Input::Retry
+            | Input::Sum { .. }
+            | Input::Sent { .. }
+            | Input::Drained { .. }
+            | Input::Received { envelope: Envelope::Hello(_), .. }
+    )
 }

@@ -285,6 +285,14 @@ impl Peer {
         }
     }
 
+    /// Whether it has what we have, as far as it could be asked, and nothing is under way to it or from it.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let asked = self.asks.is_empty() && self.chunk_asks.is_empty();
+        let sent = self.flight.is_empty() && self.serve.is_empty() && self.serve_chunks.is_empty();
+        let same = self.mismatches == 0 && self.lag.is_empty();
+        same && asked && sent && self.comparing.is_none() && self.answering.is_none()
+    }
+
     /// A link is up. A peer that is near will say at once where it stands; far away nothing waits for that.
     pub(crate) fn connect(&mut self, now: u64, least: u64) {
         let (far, wait) = (self.is_far(), now.saturating_add(self.patience(least)));

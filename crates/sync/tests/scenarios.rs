@@ -56,17 +56,44 @@ fn idle_costs_one_hello_a_neighbour_and_period() {
     for i in 0..5 {
         world.edit(i, TAG, 100);
     }
-    world.run_for(30_000);
-    quiet(&mut world);
-    let rounds = 60;
-    world.run_for(rounds * world.config.hello_period);
-    report("idle for five minutes", &world, 0);
-    let hellos = world.counts.envelopes["hello"];
-    assert_eq!(world.counts.total(), hellos, "{:?}", world.counts);
-    assert_eq!(world.counts.bytes["hello"], hellos * 73);
-    assert_eq!(world.counts.gossip_bytes, 0);
-    let expected = 5 * 4 * rounds;
-    assert!(hellos.abs_diff(expected) <= expected / 20, "{hellos} of {expected}");
+    world.run_for(15_000);
+    // While something may be left to acknowledge, and once nothing has happened for long.
+    for (rest, period) in [(0, world.config.hello_period), (10 * 60_000, world.config.longest_period)] {
+        world.run_for(rest);
+        quiet(&mut world);
+        let rounds = if rest == 0 { 4 } else { 20 };
+        world.run_for(rounds * period);
+        report("idle", &world, 0);
+        let hellos = world.counts.envelopes["hello"];
+        assert_eq!(world.counts.total(), hellos, "{:?}", world.counts);
+        assert_eq!(world.counts.bytes["hello"], hellos * 73);
+        assert_eq!(world.counts.gossip_bytes, 0);
+        let expected = 5 * 4 * rounds;
+        assert!(hellos.abs_diff(expected) <= expected / 10, "{hellos} of {expected} after {rest}");
+    }
+}
+
+#[test]
+fn who_has_rested_for_long_is_awake_at_once() {
+    for lossy in [false, true] {
+        let mut world = room_of(3, 9, Link::LAN);
+        world.edit(0, TAG, 100);
+        world.run_for(30 * 60_000);
+        quiet(&mut world);
+        if lossy {
+            // Nobody hears of it but by the hello of whoever made it.
+            world.gossip_reach = 0;
+        }
+        world.edit(1, TAG, 100);
+        let config = &world.config;
+        let within = config.hello_period + config.jitter + config.push_after + 1_000;
+        let told = |w: &World| {
+            let known = |i: usize, j: usize| w.nodes[i].sync.peer(&w.nodes[j].id).is_some_and(|v| v.synced);
+            w.equal(&all(3), TAG) && w.count(2) == 2 && known(1, 0) && known(1, 2)
+        };
+        let took = world.run_until(within, told).expect("arrives, and is acknowledged");
+        report("after a rest of half an hour", &world, took);
+    }
 }
 
 #[test]
