@@ -128,6 +128,8 @@ fn a_clock_that_jumps_loses_nothing_and_wedges_nothing() {
     garden.both_edit("behind");
     assert!(said_by(&garden.bob, "ann", "/garden/behind") < now() - 4 * HOUR, "her clock is wrong indeed");
     garden.bobs_times_are_sane("behind");
+    // Somebody else is expected: while nobody is, strangers are not even told that they are refused.
+    garden.ann.ok(&["invite", "--for", "dora"]);
     let mut cem = Person::new("cem");
     cem.up();
     let card = cem.dir().join("card");

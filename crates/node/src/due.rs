@@ -57,6 +57,14 @@ impl Core {
         let nothing = due.changes.is_empty() && due.births.is_empty() && !due.doors;
         (if nothing { None } else { Some(due) }, next)
     }
+
+    /// All changes that wait, but for those of what is not sealed itself.
+    pub(crate) fn changes_of_sealed(&self, tag: &SpaceTag) -> Vec<u64> {
+        let state = self.state.read();
+        let Some(pending) = state.spaces.get(tag).map(|space| &space.pending) else { return Vec::new() };
+        let sealed = pending.changes.iter().filter(|(_, object)| !pending.births.contains_key(object));
+        sealed.map(|(n, _)| *n).collect()
+    }
 }
 
 // Whether anything that is to travel is still gathering.

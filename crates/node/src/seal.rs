@@ -129,7 +129,7 @@ impl Core {
 
     // While an entry is made and stored, whoever only adds what is new does not wait: the writer's lock is held
     // for a look before, and to show it after.
-    fn seal_space(&self, tag: &SpaceTag, due: Due, sealed: &mut Sealed) -> Result<()> {
+    pub(crate) fn seal_space(&self, tag: &SpaceTag, due: Due, sealed: &mut Sealed) -> Result<()> {
         self.chunk_newborns(tag, &due)?;
         let _log = self.log.lock();
         self.seal_births(tag, &due.births, sealed)?;
@@ -228,7 +228,11 @@ impl Core {
     }
 
     // Changes of rooms come after the doors they may speak of; one run an entry.
-    fn seal_changes(&self, tag: &SpaceTag, due: Due, sealed: &mut Sealed) -> Result<()> {
+    fn seal_changes(&self, tag: &SpaceTag, mut due: Due, sealed: &mut Sealed) -> Result<()> {
+        if due.doors {
+            // What is done to the names of a room builds on all that was done to it, since `due` looked too.
+            due.changes = self.changes_of_sealed(tag);
+        }
         let mut by_run: BTreeMap<bool, Vec<RunChanges>> = BTreeMap::new();
         for n in due.changes {
             let Some(bytes) = self.store.get(&record::pending_change_key(tag, n))? else { continue };
@@ -421,7 +425,7 @@ impl Core {
 }
 
 #[derive(Default)]
-struct Sealed {
+pub(crate) struct Sealed {
     fresh: Vec<Fresh>,
     ticket: Option<Ticket>,
 }

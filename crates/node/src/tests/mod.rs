@@ -9,6 +9,7 @@ mod reclaimed;
 mod replicas;
 mod retraced;
 mod rules;
+mod sealing;
 mod sharing;
 mod together;
 
