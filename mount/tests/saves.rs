@@ -334,6 +334,23 @@ fn what_is_added_unread_never_hides_a_friends_words() {
     }
 }
 
+// The newest version has the same bytes and another base: what was appended is in it.
+#[test]
+fn an_append_beside_a_chmod_is_not_taken_off_again() {
+    let house = House::new();
+    house.write("f", "a\n");
+    house.settle();
+    let mut log = std::fs::File::options().read(true).append(true).open(house.at("f")).unwrap();
+    house.sh("chmod 640 f");
+    log.write_all(b"x\n").unwrap();
+    log.sync_all().unwrap();
+    house.sh("printf b | dd of=f conv=notrunc status=none");
+    assert_eq!(house.text("f"), "b\nx\n");
+    log.write_all(b"y\n").unwrap();
+    log.sync_all().unwrap();
+    assert_eq!(house.text("f"), "b\nx\ny\n");
+}
+
 #[test]
 fn scratch_is_local_and_a_rotated_log_is_not() {
     let house = House::new();

@@ -167,6 +167,12 @@ impl WorkingCopy {
             && (state.is_changed() || state.newborn || state.database || state.base == *newest)
     }
 
+    /// Whether nobody may join because what was added here went to a version that nobody here had read.
+    pub(crate) fn is_apart(&self) -> bool {
+        let state = self.state.lock();
+        state.adding || !state.unbased.is_empty()
+    }
+
     /// Whether reading or writing may have to wait for a friend.
     pub(crate) fn waits(&self) -> bool {
         // Somebody holds it who may be waiting already.
@@ -257,6 +263,8 @@ impl WorkingCopy {
     /// Empties it, as the beginning of a save that replaces all: an edit of `base`, which is what the writer has
     /// read. True: the copy was unchanged until now.
     pub(crate) fn empty(&self, base: Option<Base>, writer: Option<Who>, node: &Node) -> Result<bool> {
+        // What is being handed over has a base of its own, and changes it when it is done.
+        let _one = self.commit.lock();
         let mut state = self.state.lock();
         if state.newborn && state.content.size() == 0 {
             return Ok(false);

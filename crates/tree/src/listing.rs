@@ -72,6 +72,8 @@ pub(crate) struct Kept {
     number: u64,
     /// When it was first asked for.
     since: Option<Instant>,
+    /// The kernel has dropped what it held before: it has done something with a handle that was told so.
+    begun: bool,
     /// Handles that are open.
     open: usize,
 }
@@ -82,9 +84,15 @@ impl Kept {
         self.open += 1;
         let fresh = self.open > 1 || self.since.is_some_and(|since| since.elapsed() < KEPT_FOR);
         match self.open {
-            _ if number != 0 && self.number == number && fresh => Caching::Keep,
+            _ if number != 0 && self.number == number && fresh => {
+                if self.begun {
+                    Caching::Keep
+                } else {
+                    Caching::Fresh
+                }
+            }
             1 if number != 0 => {
-                (self.number, self.since) = (number, Some(Instant::now()));
+                (self.number, self.since, self.begun) = (number, Some(Instant::now()), false);
                 Caching::Fresh
             }
             _ => {
@@ -94,7 +102,12 @@ impl Kept {
         }
     }
 
+    fn begin(&mut self) {
+        self.begun = true;
+    }
+
     fn close(&mut self) {
+        self.begin();
         self.open = self.open.saturating_sub(1);
     }
 
@@ -153,7 +166,10 @@ impl Tree {
             none => none.insert(self.names_of(&key)?),
         };
         let start = names.partition_point(|listed| listed.next <= from);
-        let inodes = self.0.inodes.lock();
+        let mut inodes = self.0.inodes.lock();
+        if let Some(inode) = inodes.get_mut(room.ino) {
+            inode.kept.begin();
+        }
         for listed in names.iter().skip(start).take(max) {
             let ino = inodes.number(&listed.key);
             out.push(Entry { ino, sort: listed.sort, name: listed.name.clone(), next: listed.next });
@@ -239,7 +255,10 @@ mod tests {
     #[test]
     fn the_kernel_keeps_a_listing_while_all_handles_list_the_same() {
         let mut kept = Kept::default();
-        assert_eq!([kept.open(1), kept.open(1)], [Caching::Fresh, Caching::Keep]);
+        assert_eq!([kept.open(1), kept.open(1)], [Caching::Fresh, Caching::Fresh]);
+        kept.begin();
+        assert_eq!(kept.open(1), Caching::Keep);
+        kept.close();
         // The first two may still put into its pages what they list.
         assert_eq!([kept.open(2), kept.open(2)], [Caching::Direct, Caching::Direct]);
         (0..3).for_each(|_| kept.close());
@@ -251,7 +270,9 @@ mod tests {
         kept.renumber();
         assert_eq!(kept.open(2), Caching::Direct);
         (0..2).for_each(|_| kept.close());
-        assert_eq!([kept.open(2), kept.open(2)], [Caching::Fresh, Caching::Keep]);
+        assert_eq!(kept.open(2), Caching::Fresh);
+        kept.begin();
+        assert_eq!(kept.open(2), Caching::Keep);
     }
 
     #[test]

@@ -95,6 +95,12 @@ impl Tree {
             if copy.serves(&attr.version) || same()? {
                 return Ok(copy);
             }
+            // What was written to it and nobody may join in must be seen all the same.
+            if copy.is_apart()
+                && let Err(error) = self.commit(&copy)
+            {
+                tracing::warn!("what was written to an open file is not shown yet: {error}");
+            }
             self.let_go(&copy);
         }
         let (version, body) = self.0.node.read(oid)?;
@@ -118,7 +124,8 @@ impl Tree {
         let mut state = copy.state();
         let same = !state.orphan && !state.is_changed() && state.content.same(&Content::of(body));
         if same {
-            state.base = version;
+            // All of it is in that version, whatever the base was.
+            state.go_on_from(version);
         }
         Ok(same)
     }

@@ -164,7 +164,8 @@ impl Watch {
         };
         let mut out = Vec::new();
         if remote {
-            out.push(Invalidate::Attr { ino: parent });
+            // What it lists too: who has it open and begins anew lists what is there.
+            out.push(Invalidate::Content { ino: parent });
         }
         let same = told == after.map(Key::Object);
         if told.is_some() && !same && self.is_wrong(parent, name) {

@@ -87,8 +87,10 @@ impl WorkingCopy {
         match (then, newest) {
             (Then::Based, _) => (state.base, state.unbased) = (saved.wrote.clone(), Vec::new()),
             (Then::BasedBut, _) => state.base = saved.wrote.clone(),
-            (Then::Unread(_), Some(Ok((version, body)))) => {
-                state.go_on(version, Content::of(body), node)?;
+            (Then::Unread(tail), Some(Ok((version, body)))) => {
+                if !state.go_on_with(version, Content::of(body), node) {
+                    state.unbased.extend(tail);
+                }
             }
             (Then::Unread(tail), _) => state.unbased.extend(tail),
         }
@@ -100,22 +102,35 @@ impl WorkingCopy {
 }
 
 impl State {
-    // Goes on with other bytes, and what was added meanwhile.
-    fn go_on(&mut self, version: Version, content: Content, node: &Node) -> Result<()> {
-        let more = match self.change {
-            Change::None => None,
-            Change::Appended(from) => self.content.tail(from),
-            // Cut in this moment: an edit of what it was.
-            _ => return Ok(()),
-        };
+    /// The bytes are those of this version.
+    pub(crate) fn go_on_from(&mut self, version: Version) {
+        self.base = version;
+        self.unbased.clear();
+    }
+
+    // Goes on with other bytes, and what was added meanwhile. False: it cannot, and goes on with what it has.
+    fn go_on_with(&mut self, version: Version, mut content: Content, node: &Node) -> bool {
         let size = content.size();
-        (self.base, self.content, self.unbased) = (version, content, Vec::new());
-        if let Some(more) = more {
-            let oid = self.oid;
-            self.content.write(size, &more, &|| Ok(node.scratch(oid)?))?;
-            self.change = Change::Appended(size);
+        match self.change {
+            Change::None => {}
+            Change::Appended(from) => {
+                let oid = self.oid;
+                let more = self.content.read(from, usize::MAX);
+                let added = more.and_then(|more| {
+                    content.write(size, &more.unwrap_or_default(), &|| Ok(node.scratch(oid)?))
+                });
+                if let Err(error) = added {
+                    tracing::warn!("what a file shows now could not be taken over: {error}");
+                    return false;
+                }
+                self.change = Change::Appended(size);
+            }
+            // Cut in this moment: an edit of what it was.
+            _ => return false,
         }
-        Ok(())
+        self.content = content;
+        self.go_on_from(version);
+        true
     }
 }
 
