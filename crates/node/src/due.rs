@@ -20,6 +20,7 @@ const SLICE: usize = 8192;
 pub(crate) struct Due {
     pub(crate) births: Vec<ObjectId>,
     pub(crate) doors: bool,
+    /// Where doors are due, all changes are: which, is looked up when those are sealed.
     pub(crate) changes: Vec<u64>,
 }
 
@@ -43,28 +44,24 @@ impl Core {
         let ripe = now || waited.is_some_and(|w| w >= gather);
         let next = waited.map_or(idle, |w| gather.saturating_sub(w).max(Duration::from_millis(1)));
         let mut due = Due::default();
-        // An edit does not overtake what was made before it: it may be about that, as a reference of git is.
-        let held = !ripe && !pending.changes.is_empty() && waited.is_some() && gathers_something(space);
-        for (n, object) in &pending.changes {
-            if ripe || !held && !space.is_room(object) && !pending.births.contains_key(object) {
-                due.changes.push(*n);
-            }
-        }
         if ripe {
             due.births = pending.births.values().filter(|n| n.is_due()).map(|n| n.birth.id).collect();
             due.doors = true;
+        } else if pending.changes.is_empty() || waited.is_none() || !gathers_something(space) {
+            // An edit does not overtake what was made before it: it may be about that, as a reference of git is.
+            let edits = changes_of_sealed(space).filter(|(_, object)| !space.is_room(object));
+            due.changes = edits.map(|(n, _)| n).collect();
         }
         let nothing = due.changes.is_empty() && due.births.is_empty() && !due.doors;
         (if nothing { None } else { Some(due) }, next)
     }
+}
 
-    /// All changes that wait, but for those of what is not sealed itself.
-    pub(crate) fn changes_of_sealed(&self, tag: &SpaceTag) -> Vec<u64> {
-        let state = self.state.read();
-        let Some(pending) = state.spaces.get(tag).map(|space| &space.pending) else { return Vec::new() };
-        let sealed = pending.changes.iter().filter(|(_, object)| !pending.births.contains_key(object));
-        sealed.map(|(n, _)| *n).collect()
-    }
+/// The changes that wait, but for those of what is not sealed itself, with what they are of.
+pub(crate) fn changes_of_sealed(space: &Space) -> impl Iterator<Item = (u64, ObjectId)> {
+    let pending = &space.pending;
+    let sealed = pending.changes.iter().filter(|(_, object)| !pending.births.contains_key(object));
+    sealed.map(|(n, object)| (*n, *object))
 }
 
 // Whether anything that is to travel is still gathering.

@@ -8,7 +8,7 @@ use crate::blob;
 use crate::clock;
 use crate::core::{Core, Writer};
 use crate::documents::{put_birth, put_changes};
-use crate::due::{Due, due_doors};
+use crate::due::{Due, changes_of_sealed, due_doors};
 use crate::entry::next_lamport;
 use crate::error::Result;
 use crate::head::Head;
@@ -231,7 +231,9 @@ impl Core {
     fn seal_changes(&self, tag: &SpaceTag, mut due: Due, sealed: &mut Sealed) -> Result<()> {
         if due.doors {
             // What is done to the names of a room builds on all that was done to it, since `due` looked too.
-            due.changes = self.changes_of_sealed(tag);
+            let state = self.state.read();
+            let space = state.spaces.get(tag);
+            due.changes = space.into_iter().flat_map(changes_of_sealed).map(|(n, _)| n).collect();
         }
         let mut by_run: BTreeMap<bool, Vec<RunChanges>> = BTreeMap::new();
         for n in due.changes {
