@@ -6,6 +6,9 @@ use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener as OwnPort};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -22,6 +25,8 @@ pub struct Person {
     program: PathBuf,
     env: Vec<(String, OsString)>,
     child: Option<Child>,
+    // Keeps other tests off its port.
+    _port: Option<OwnPort>,
 }
 
 impl Person {
@@ -38,10 +43,21 @@ impl Person {
         let dir = scratch_dir();
         let (home, mount) = (dir.path().join("home"), dir.path().join("mnt"));
         std::fs::create_dir(&mount).expect("a mountpoint");
-        let port = free_port();
+        let (port, own) = own_port();
         let listen = vec![format!("/ip4/127.0.0.1/tcp/{port}"), format!("/ip4/127.0.0.1/udp/{port}/quic-v1")];
         let (by, env) = (Vec::new(), Vec::new());
-        Person { name: name.into(), dir, mount, home, listen, by, program: chorus(), env, child: None }
+        Person {
+            name: name.into(),
+            dir,
+            mount,
+            home,
+            listen,
+            by,
+            program: chorus(),
+            env,
+            child: None,
+            _port: Some(own),
+        }
     }
 
     /// The same in a network namespace, listening there at an address.
@@ -299,9 +315,21 @@ impl Drop for Person {
     }
 }
 
-fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("its address").port()
+// A port that is this person's as long as they are. Below those that the kernel gives to connections of others, which
+// would take it between a look and the start of the node, or while that is down.
+fn own_port() -> (u16, OwnPort) {
+    let first = std::process::id().wrapping_mul(97) as u16;
+    let port_at = |step: u16| 12_000 + first.wrapping_add(step) % 20_000;
+    (0..20_000)
+        .map(port_at)
+        .find_map(|port| {
+            let name = SocketAddr::from_abstract_name(format!("chorus-test-port-{port}")).ok()?;
+            let own = OwnPort::bind_addr(&name).ok()?;
+            let free = TcpListener::bind(("127.0.0.1", port)).is_ok()
+                && UdpSocket::bind(("127.0.0.1", port)).is_ok();
+            free.then_some((port, own))
+        })
+        .expect("a free port")
 }
 
 /// Makes two running people friends by one invite file, with a room that both share if one is
