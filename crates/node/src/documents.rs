@@ -26,6 +26,12 @@ impl Core {
         writer.docs.get_mut(oid).ok_or_else(no_object)
     }
 
+    /// As `doc`, for somebody who puts it back among the writer's, or lets it go if it is not as stored any more.
+    pub(crate) fn take_doc(&self, oid: &Oid) -> Result<Doc> {
+        let kept = self.writer.lock().docs.pop(oid);
+        kept.map_or_else(|| self.open_doc(oid), Ok)
+    }
+
     /// Opens a document from its image.
     pub(crate) fn open_doc(&self, oid: &Oid) -> Result<Doc> {
         match read_image(&self.store, &oid.space.tag(), &oid.object)? {

@@ -4,10 +4,11 @@
 //! comes and goes is never sent. One thread does it; what arrives while it waits for the disk is
 //! gathered into the next entries.
 
+use crate::api::Version;
 use crate::blob;
 use crate::clock;
-use crate::core::{Core, Writer};
-use crate::documents::{put_birth, put_changes};
+use crate::core::Core;
+use crate::documents::{put_birth, put_changes, small_bytes};
 use crate::due::{Due, changes_of_sealed, due_doors};
 use crate::entry::next_lamport;
 use crate::error::Result;
@@ -19,6 +20,7 @@ use crate::steps::{born_of, door_record, newborn_head};
 use base::{Entry, ObjectId, Oid, Run, SpaceTag, limit};
 use object::{Change, Content, DoorOp, Item, Type};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Batch, Ticket};
 
@@ -183,6 +185,7 @@ impl Core {
         let mut batch = Batch::new();
         let entry = self.make_entry(tag, items, self.run, &mut batch)?;
         let mut heads = Vec::new();
+        let mut contents = Vec::new();
         for newborn in group {
             let mut head = self.head_to_seal(tag, newborn);
             if let (Some(bulk), Content::Manifest(manifest)) = (newborn.bulk, &newborn.birth.content) {
@@ -192,6 +195,7 @@ impl Core {
             // A room whose permissions were changed already has a document, and its image.
             if !head.edited {
                 put_birth(&mut batch, tag, &newborn.birth, &mut head);
+                contents.extend(self.shown_of(tag, newborn, &head));
             }
             head.put(&mut batch, tag, &newborn.birth.id);
             batch.remove(record::newborn_key(tag, &newborn.birth.id));
@@ -204,6 +208,10 @@ impl Core {
             let mut state = self.state.write();
             let Some(space) = state.spaces.get_mut(tag) else { return Ok(()) };
             note_entry(space, &entry);
+            // It was here a moment ago: who opens it now does not wait for the store.
+            for (oid, version, bytes) in contents {
+                self.rendered.lock().put(oid, version, bytes);
+            }
             for (birth, head) in heads {
                 space.pending.births.remove(&birth.id);
                 space.view.born(birth.id, born_of(birth), &mut Default::default());
@@ -213,6 +221,13 @@ impl Core {
         }
         sealed.fresh.push(Fresh { entry, tag: *tag });
         Ok(())
+    }
+
+    // What a file that is about to be sealed shows, under the version it will have.
+    fn shown_of(&self, tag: &SpaceTag, newborn: &Newborn, head: &Head) -> Option<(Oid, Version, Arc<[u8]>)> {
+        let space = self.state.read().spaces.get(tag)?.id;
+        let bytes = small_bytes(&newborn.birth.content).filter(|_| newborn.birth.kind != Type::Room)?;
+        Some((Oid { space, object: newborn.birth.id }, head.heads.clone(), bytes))
     }
 
     // The head of an object that is about to be sealed: its time stays as it is shown, and a room that
@@ -264,7 +279,7 @@ impl Core {
         let mut made = Vec::new();
         let mut more = false;
         if doors {
-            (made, more) = self.room_changes(&mut self.writer.lock(), tag, &mut batch)?;
+            (made, more) = self.room_changes(tag, &mut batch)?;
         }
         // The writer's lock keeps it as it is.
         let incarnation = self.incarnation();
@@ -337,12 +352,7 @@ impl Core {
     }
 
     // The door operations that are due, as one change a room; both halves of a move with it.
-    fn room_changes(
-        &self,
-        writer: &mut Writer,
-        tag: &SpaceTag,
-        batch: &mut Batch,
-    ) -> Result<(Vec<RoomChange>, bool)> {
+    fn room_changes(&self, tag: &SpaceTag, batch: &mut Batch) -> Result<(Vec<RoomChange>, bool)> {
         let (space_id, lamport, (rooms, more)) = {
             let state = self.state.read();
             let Some(space) = state.spaces.get(tag) else { return Ok((Vec::new(), false)) };
@@ -372,22 +382,22 @@ impl Core {
                 doors.push((id, door));
             }
             let actor = self.actor(&oid);
-            let doc = self.doc(writer, &oid)?;
+            // Whoever changes the documents of rooms holds the log's lock, as we do: the writer's is for others.
+            let mut doc = self.take_doc(&oid)?;
             let change = match doc.edit_room(&actor, clock::now_ms(), &door_ops) {
                 Ok(Some(change)) => change,
                 Ok(None) => continue,
                 Err(e) => {
                     // What concerns it stays in the journal; the other rooms go on.
-                    writer.docs.pop(&oid);
                     self.problem(format!("names of a room cannot be sealed: {e}"));
                     continue;
                 }
             };
             let head = self.with_space(&space_id, |s| Ok(s.heads.get(&room).cloned()))?;
             let mut head = head.unwrap_or_else(|| Head::new(Type::Room, self.device, clock::now_ns()));
-            let doc = self.doc(writer, &oid)?;
             batch.append(journal);
-            put_changes(batch, tag, &room, &mut head, doc, std::slice::from_ref(&change.change));
+            put_changes(batch, tag, &room, &mut head, &mut doc, std::slice::from_ref(&change.change));
+            self.writer.lock().docs.put(oid, doc);
             head.put(batch, tag, &room);
             made.push(RoomChange { id: room, change: change.change, head, doors });
         }
