@@ -67,7 +67,9 @@ pub const ENDPOINT_BYTES: usize = 200;
 pub const BUNDLE_WANTS: usize = 64 * WANTS;
 /// Bytes of one gossip message; a larger entry is announced and goes by stream.
 pub const GOSSIP_BYTES: usize = 60 << 10;
-/// Bytes of chunks that came in part only, from peers whose links are down.
+/// Bytes of entries that came in pieces and are not whole yet, of one peer.
+pub const PIECES_BYTES: usize = 2 * ENTRY_BYTES;
+/// Bytes of chunks and entries that came in part only, from peers whose links are down.
 pub const PARTIAL_BYTES: usize = 32 << 20;
 /// Ranges, hashes and chunk ids in one WANT.
 pub const WANTS: usize = 64;

@@ -427,7 +427,7 @@ impl Link {
     fn send(&self, output: &Output) -> Option<Option<Input>> {
         match output {
             Output::Send { peer, envelope } => self.hand_over(peer, envelope).map(|_| None),
-            Output::SendEntries { peer, job, tag, log, from, to, budget } => {
+            Output::SendEntries { peer, job, tag, log, from, to, budget, cut } => {
                 let (mut bytes, mut next, mut queued) = (0, *from, 0);
                 while next <= *to && bytes < *budget {
                     let most = (*budget - bytes).min(MESSAGE);
@@ -435,24 +435,41 @@ impl Link {
                     if entries.is_empty() {
                         break;
                     }
-                    let size: usize = entries.iter().map(Vec::len).sum();
-                    match self.hand_over(peer, &Envelope::Entries(entries)) {
+                    for envelope in sync::entry_envelopes(*tag, entries, cut) {
+                        match self.hand_over(peer, &envelope) {
+                            Some(now) => queued = now,
+                            None if bytes == 0 => return None,
+                            None => {
+                                return Some(Some(Input::Sent {
+                                    peer: *peer,
+                                    job: *job,
+                                    next,
+                                    bytes,
+                                    queued,
+                                }));
+                            }
+                        }
+                        bytes += envelope.payload();
+                    }
+                    next = end;
+                }
+                Some(Some(Input::Sent { peer: *peer, job: *job, next, bytes, queued }))
+            }
+            Output::SendEntry { peer, job, tag, hash, cut } => {
+                let entry = self.core.read_entry(hash).ok().flatten().filter(|e| e.space_tag() == *tag);
+                let envelopes = match entry {
+                    Some(entry) => sync::entry_envelopes(*tag, vec![entry.bytes().to_vec()], cut),
+                    None => vec![Envelope::Absent { ranges: Vec::new(), hashes: vec![(*tag, *hash)] }],
+                };
+                let (mut bytes, mut queued) = (0, 0);
+                for envelope in envelopes {
+                    match self.hand_over(peer, &envelope) {
                         Some(now) => queued = now,
                         None if bytes == 0 => return None,
                         None => break,
                     }
-                    (bytes, next) = (bytes + size, end);
+                    bytes += envelope.payload();
                 }
-                Some(Some(Input::Sent { peer: *peer, job: *job, next, bytes, queued }))
-            }
-            Output::SendEntry { peer, job, tag, hash } => {
-                let entry = self.core.read_entry(hash).ok().flatten().filter(|e| e.space_tag() == *tag);
-                let bytes = entry.as_ref().map_or(0, |e| e.bytes().len());
-                let envelope = match entry {
-                    Some(entry) => Envelope::Entries(vec![entry.bytes().to_vec()]),
-                    None => Envelope::Absent { ranges: Vec::new(), hashes: vec![(*tag, *hash)] },
-                };
-                let queued = self.hand_over(peer, &envelope)?;
                 Some(Some(Input::Sent { peer: *peer, job: *job, next: 0, bytes, queued }))
             }
             _ => Some(None),

@@ -43,6 +43,9 @@ impl Traffic {
             Envelope::Entries(entries) => said.entries.all += entries.len() as u64,
             Envelope::Chunk { bytes: Some(_), .. } => said.chunks.all += 1,
             Envelope::Part(part) if part.from + part.bytes.len() as u64 == part.whole => said.chunks.all += 1,
+            Envelope::Piece(piece) if piece.from + piece.bytes.len() as u64 == piece.whole => {
+                said.entries.all += 1;
+            }
             _ => {}
         }
     }

@@ -48,6 +48,9 @@ fn cargo(envelope: &Envelope) -> Vec<(Hash, u64)> {
         Envelope::Part(part) => {
             vec![(Hash::of(&[&part.id.0, &part.from.to_be_bytes()]), part.bytes.len() as u64)]
         }
+        Envelope::Piece(piece) => {
+            vec![(Hash::of(&[&piece.hash.0, &piece.from.to_be_bytes()]), piece.bytes.len() as u64)]
+        }
         _ => Vec::new(),
     }
 }

@@ -262,13 +262,15 @@ impl Play<'_> {
         figures.add("bytes_a_node", counts.total_bytes() as f64 / nodes);
         figures.add("gossip_bytes_a_node", counts.gossip_bytes as f64 / nodes);
         figures.add("gossip_messages", counts.gossip_out as f64);
-        for kind in ["hello", "frontier", "want", "absent", "entries", "chunk", "part", "rest"] {
+        for kind in
+            ["hello", "frontier", "want", "absent", "entries", "chunk", "part", "rest", "piece", "begun"]
+        {
             let of =
                 |all: &std::collections::BTreeMap<&'static str, u64>| all.get(kind).copied().unwrap_or(0);
             figures.add(format!("{kind}_envelopes"), of(&counts.envelopes) as f64);
             figures.add(format!("{kind}_bytes"), of(&counts.bytes) as f64);
         }
-        let entries = counts.bytes.get("entries").copied().unwrap_or(0);
+        let entries = ["entries", "piece"].iter().filter_map(|kind| counts.bytes.get(kind)).sum::<u64>();
         let talk = counts.bytes.values().sum::<u64>() - entries;
         figures.add("bytes_beside_entries_and_gossip", talk as f64);
         figures.add("worst_queue_bytes", counts.worst_queue.max(settled.worst_queue) as f64);

@@ -133,12 +133,17 @@ impl World {
     }
 
     pub(crate) fn tally(&mut self, envelope: &Envelope, to: usize) {
-        if let Envelope::Entries(list) = envelope {
-            for bytes in list {
-                let hash = Hash::of(&[bytes]);
-                self.counts.entries_in += 1;
-                self.counts.duplicates += u64::from(self.nodes[to].has(&hash));
+        let hashes: Vec<Hash> = match envelope {
+            Envelope::Entries(list) => list.iter().map(|bytes| Hash::of(&[bytes])).collect(),
+            // It came with its end.
+            Envelope::Piece(piece) if piece.from + piece.bytes.len() as u64 == piece.whole => {
+                vec![piece.hash]
             }
+            _ => Vec::new(),
+        };
+        for hash in hashes {
+            self.counts.entries_in += 1;
+            self.counts.duplicates += u64::from(self.nodes[to].has(&hash));
         }
     }
 
@@ -222,19 +227,29 @@ impl World {
                 self.fold(&[i as u64, to as u64]);
                 self.send(i, to, &envelope);
             }
-            Output::SendEntries { peer, job, tag, log, from, to, budget } => {
+            Output::SendEntries { peer, job, tag, log, from, to, budget, cut } => {
                 self.fold(&[i as u64, job, from, to, budget as u64]);
-                return Some(self.load(i, peer, job, (tag, log), from..=to, budget));
+                let (entries, next) = self.load(i, (tag, log), from..=to, budget);
+                let to = self.index(&peer);
+                let bytes = entries.iter().map(Vec::len).sum();
+                for envelope in sync::entry_envelopes(tag, entries, &cut) {
+                    self.send(i, to, &envelope);
+                }
+                return Some(Input::Sent { peer, job, next, bytes, queued: self.queued(i, to) });
             }
-            Output::SendEntry { peer, job, tag, hash } => {
+            Output::SendEntry { peer, job, tag, hash, cut } => {
                 self.fold_hash(i, &hash.0);
                 let found = self.nodes[i].durable.iter().find(|(k, _)| k.0 == tag && k.3 == hash);
                 let bytes: Vec<Vec<u8>> = found.map(|(_, e)| e.bytes().to_vec()).into_iter().collect();
                 let sent = bytes.iter().map(Vec::len).sum();
                 let to = self.index(&peer);
-                let absent = Envelope::Absent { ranges: Vec::new(), hashes: vec![(tag, hash)] };
-                let envelope = if bytes.is_empty() { absent } else { Envelope::Entries(bytes) };
-                self.send(i, to, &envelope);
+                if bytes.is_empty() {
+                    let hashes = vec![(tag, hash)];
+                    self.send(i, to, &Envelope::Absent { ranges: Vec::new(), hashes });
+                }
+                for envelope in sync::entry_envelopes(tag, bytes, &cut) {
+                    self.send(i, to, &envelope);
+                }
                 return Some(Input::Sent { peer, job, next: 0, bytes: sent, queued: self.queued(i, to) });
             }
             Output::SendChunk { peer, job, tag, id, from, part } => {
@@ -323,15 +338,14 @@ impl World {
         None
     }
 
+    // Entries of a run up to a budget, and the first place that is not among them.
     fn load(
-        &mut self,
+        &self,
         i: usize,
-        peer: DeviceId,
-        job: u64,
         (tag, log): (SpaceTag, LogId),
         range: std::ops::RangeInclusive<u64>,
         budget: usize,
-    ) -> Input {
+    ) -> (Vec<Vec<u8>>, u64) {
         let (low, high) =
             ((tag, log, *range.start(), Hash([0; 32])), (tag, log, *range.end(), Hash([255; 32])));
         let mut batch = Vec::new();
@@ -348,10 +362,6 @@ impl World {
         if bytes < budget {
             next = range.end() + 1;
         }
-        let to = self.index(&peer);
-        if !batch.is_empty() {
-            self.send(i, to, &Envelope::Entries(batch));
-        }
-        Input::Sent { peer, job, next, bytes, queued: self.queued(i, to) }
+        (batch, next)
     }
 }

@@ -58,6 +58,8 @@ scenarios! {
     much_in_common_and_met_before: "in-common-again",
     a_link_cut_a_thousand_times_under_entries: "cut-entries",
     a_link_cut_a_thousand_times_under_chunks: "cut-chunks",
+    entries_larger_than_a_link_ever_carries: "cut-large",
+    entries_larger_than_a_contact_carries: "short-contacts",
     whoever_has_a_chunk_serves_it: "chunks",
 }
 

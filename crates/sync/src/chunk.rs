@@ -315,14 +315,18 @@ impl Partial {
 }
 
 impl Sync {
-    /// What is kept of chunks that came in part from peers who are gone has a bound: of those that went first,
+    /// What is kept of chunks and entries that came in part from peers who are gone has a bound: of those that went first,
     /// it is given up first.
     pub(crate) fn bound_partials(&mut self) {
         let mut kept: Vec<(Option<u64>, PeerId, usize)> = self
             .peers
             .iter()
             .filter(|(_, peer)| !peer.connected)
-            .filter_map(|(id, peer)| Some((peer.heard_at, *id, peer.partial.as_ref()?.bytes.len())))
+            .map(|(id, peer)| {
+                let chunk = peer.partial.as_ref().map_or(0, |begun| begun.bytes.len());
+                (peer.heard_at, *id, chunk + peer.pieces.bytes())
+            })
+            .filter(|(_, _, bytes)| *bytes > 0)
             .collect();
         kept.sort();
         let mut sum: usize = kept.iter().map(|(_, _, bytes)| bytes).sum();
@@ -333,6 +337,7 @@ impl Sync {
             sum -= bytes;
             if let Some(peer) = self.peers.get_mut(&id) {
                 peer.partial = None;
+                peer.pieces.clear();
             }
         }
     }

@@ -38,6 +38,7 @@ impl Sync {
         self.forget_space(&tag);
         self.spaces.remove(&tag);
         self.held.drop_space(&tag);
+        self.peers.values_mut().for_each(|peer| peer.pieces.forget_space(&tag));
         self.waits.drop_space(&tag);
         self.chunks.drop_space(&tag);
         self.reshare_all(now, out);
@@ -88,6 +89,7 @@ impl Sync {
         }
         peer.connect(now, self.config.patience);
         peer.pump_at = Some(now + self.config.patience);
+        self.tell_begun(id, out);
         self.reshare(now, id, out);
         if self.peers.get(&id).is_some_and(|peer| peer.announced.is_some() && peer.hello_sent.is_none()) {
             self.send_hello(now, id, out);

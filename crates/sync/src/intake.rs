@@ -447,7 +447,7 @@ impl Sync {
 
     /// Notes that the sender waits for an ack of this log. For gossip that is its author, if it is a peer,
     /// and the next hello says it.
-    fn owe_ack(&mut self, now: u64, from: Origin, key: &LogKey, bytes: usize) {
+    pub(crate) fn owe_ack(&mut self, now: u64, from: Origin, key: &LogKey, bytes: usize) {
         if from == Origin::Kept {
             return;
         }

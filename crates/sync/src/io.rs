@@ -1,6 +1,7 @@
 //! What goes in and what comes out: the whole surface between the state machine and the node.
 
 use crate::envelope::{Envelope, Tips};
+use crate::piece::Cut;
 use base::{ChunkId, DeviceId, Entry, Hash, LogId, SpaceTag};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -298,6 +299,8 @@ pub enum Output {
         to: u64,
         /// Bytes after which to stop; at least one place is always sent.
         budget: usize,
+        /// How entries go that are too large to be sent at once, as `entry_envelopes` has it.
+        cut: Cut,
     },
     /// Load the entry of this hash, if it is in this space, and send it; else send `Absent`.
     /// Answer `Sent`.
@@ -310,6 +313,8 @@ pub enum Output {
         tag: SpaceTag,
         /// The entry.
         hash: Hash,
+        /// As in `SendEntries`.
+        cut: Cut,
     },
     /// Load the chunk, if it belongs to this space, and send it from a place on, as `chunk_envelopes` has it.
     /// Answer `Sent`.

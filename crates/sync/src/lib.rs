@@ -47,6 +47,7 @@ mod intake;
 mod io;
 mod machine;
 mod peer;
+mod piece;
 mod pull;
 mod push;
 mod told;
@@ -56,9 +57,10 @@ pub use chunk::chunk_envelopes;
 pub use config::Config;
 pub use envelope::{
     CHUNK_ACKS, Cells, Comparison, ENTRIES, Envelope, Frontier, HELLO_BYTES, Hello, LogRange, More, Part,
-    SpaceDelta, Tip, Tips, VERSION, Want,
+    Piece, SpaceDelta, Tip, Tips, VERSION, Want,
 };
 pub use error::Error;
 pub use frontier::highest_tips;
 pub use io::{Input, Offence, Output, PeerId};
 pub use machine::{PeerView, Sync};
+pub use piece::{Cut, entry_envelopes};

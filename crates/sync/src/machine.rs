@@ -286,6 +286,8 @@ impl Sync {
             Envelope::Chunk { tag, id: chunk, bytes } => self.on_chunk(now, id, tag, chunk, bytes, out),
             Envelope::Part(part) => self.on_part(now, id, part, out),
             Envelope::Rest { tag, id: chunk, from } => self.on_rest(now, id, tag, chunk, from, out),
+            Envelope::Piece(piece) => self.on_piece(now, id, piece, out),
+            Envelope::Begun { hash, from, .. } => self.on_begun(now, id, hash, from, out),
             Envelope::Share { name, entries } => {
                 let bytes = entries.iter().map(|entry| entry.len() as u64).sum::<u64>();
                 if self.charge(now, id, 20 + bytes / 4096, Offence::Unasked, out) {

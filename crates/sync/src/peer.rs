@@ -6,6 +6,7 @@ use crate::compare::{Answering, Asking};
 use crate::envelope::{LogRange, Tip, Tips};
 use crate::frontier::LogKey;
 use crate::io::Offence;
+use crate::piece::Pieces;
 use base::{ChunkId, Hash, LogId, SpaceTag, limit};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -176,6 +177,10 @@ pub(crate) struct Peer {
     pub(crate) offered: BTreeMap<SpaceTag, u64>,
     /// What has come of a chunk that came in parts; it outlives the link.
     pub(crate) partial: Option<Partial>,
+    /// What has come of entries that came in pieces; it outlives the link.
+    pub(crate) pieces: Pieces,
+    /// Entries of which it said on this connection that it has so many bytes.
+    pub(crate) begun: BTreeMap<Hash, u64>,
     pub(crate) heard_at: Option<u64>,
     /// Whether the link, or the last one, brought either side further: an ack, an entry or a chunk.
     pub(crate) fruitful: bool,
@@ -245,6 +250,8 @@ impl Peer {
             synced: BTreeSet::new(),
             offered: BTreeMap::new(),
             partial: None,
+            pieces: Pieces::default(),
+            begun: BTreeMap::new(),
             heard_at: None,
             fruitful: false,
             turn: 0,
@@ -341,6 +348,7 @@ impl Peer {
         self.unheard_since = None;
         self.told = None;
         self.offered.clear();
+        self.begun.clear();
         self.hello_sent = None;
         self.ack_at = None;
         self.ack_bytes = 0;

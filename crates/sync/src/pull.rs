@@ -128,6 +128,17 @@ impl Sync {
         }
     }
 
+    /// A piece of an entry of this log came on the link: what was asked for is on its way.
+    pub(crate) fn still_coming(&mut self, now: u64, id: PeerId, key: &LogKey, seq: u64) {
+        let patience = self.config.patience;
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if let Some(ask) = peer.asks.get_mut(key).filter(|ask| (ask.from..=ask.to).contains(&seq)) {
+            ask.at = now;
+        } else if let Some(lag) = peer.lag.get_mut(key) {
+            lag.ask_at = lag.ask_at.max(now + patience);
+        }
+    }
+
     /// An entry of this log came: what was asked for is on its way, or complete.
     pub(crate) fn progress(&mut self, now: u64, from: Origin, key: &LogKey, seq: u64) {
         let Some(id) = from.link() else { return };

@@ -202,11 +202,12 @@ impl Sync {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.job = Some((job, load));
         let budget = peer.batch(BATCH_BYTES);
+        let cut = peer.cut(job);
         out.push(match load {
             Load::Range { range: LogRange { tag, log, from, to }, .. } => {
-                Output::SendEntries { peer: id, job, tag, log, from, to, budget }
+                Output::SendEntries { peer: id, job, tag, log, from, to, budget, cut }
             }
-            Load::Entry(tag, hash) => Output::SendEntry { peer: id, job, tag, hash },
+            Load::Entry(tag, hash) => Output::SendEntry { peer: id, job, tag, hash, cut },
             Load::Chunk { tag, id: chunk, from } => {
                 Output::SendChunk { peer: id, job, tag, id: chunk, from, part: peer.part() }
             }

@@ -5,7 +5,7 @@ use base::{ChunkId, DeviceId, Hash, Incarnation, LogId, SpaceTag, limit};
 use proptest::prelude::*;
 use sim::{Link, TAG, World};
 use std::collections::BTreeSet;
-use sync::{Config, Envelope, Frontier, Hello, Input, LogRange, Output, Part, SpaceDelta, Sync, Want};
+use sync::{Config, Envelope, Frontier, Hello, Input, LogRange, Output, Part, Piece, SpaceDelta, Sync, Want};
 
 fn log(n: u8) -> LogId {
     LogId { device: DeviceId([n; 32]), incarnation: Incarnation([n; 8]) }
@@ -287,6 +287,12 @@ fn any_envelope() -> impl Strategy<Value = Envelope> {
         })),
         1 => (any_tag(), any_hash(), 1u64..9)
             .prop_map(|(tag, id, from)| Envelope::Rest { tag, id: ChunkId(id.0), from }),
+        2 => (any_tag(), any_log(), any_seq(), any_hash(), 0u64..4, 1u64..4).prop_map(
+            |(tag, log, seq, hash, from, whole)| {
+                Envelope::Piece(Piece { tag, log, seq, hash, from, whole: from + whole, bytes: vec![1] })
+            }
+        ),
+        1 => (any_tag(), any_hash(), 0u64..9).prop_map(|(tag, hash, from)| Envelope::Begun { tag, hash, from }),
     ]
 }
 

@@ -452,9 +452,9 @@ fn cells_that_were_made_up_cost_who_sends_them_and_hold_nothing() {
 #[test]
 fn what_a_newer_build_says_is_told_from_garbage() {
     let kind = |bytes: &[u8]| Envelope::decode(bytes).map(|_| ()).map_err(|e| e.kind());
-    assert_eq!(kind(&[0x82, 0x0c, 0x40]), Err(base::Kind::Unsupported));
+    assert_eq!(kind(&[0x82, 0x0e, 0x40]), Err(base::Kind::Unsupported));
     assert_eq!(kind(&[0x83, 0x19, 0x01, 0x00, 0xf6, 0xf6]), Err(base::Kind::Unsupported));
     // A known kind with something else in it is nothing that will ever be.
-    assert_ne!(kind(&[0x82, 0x0b, 0x40]), Err(base::Kind::Unsupported));
+    assert_ne!(kind(&[0x82, 0x0d, 0x40]), Err(base::Kind::Unsupported));
     assert_ne!(kind(&[0x82]), Err(base::Kind::Unsupported));
 }

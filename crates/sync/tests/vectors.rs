@@ -3,8 +3,8 @@
 use base::{ChunkId, DeviceId, Hash, Incarnation, LogId, SpaceTag};
 use std::collections::BTreeMap;
 use sync::{
-    Cells, Comparison, Config, Envelope, Frontier, Hello, Input, LogRange, More, Output, Part, SpaceDelta,
-    Sync, Want, cells,
+    Cells, Comparison, Config, Envelope, Frontier, Hello, Input, LogRange, More, Output, Part, Piece,
+    SpaceDelta, Sync, Want, cells,
 };
 
 fn log(n: u8) -> LogId {
@@ -60,6 +60,19 @@ fn envelopes() -> Vec<(&'static str, Envelope)> {
             }),
         ),
         ("rest", Envelope::Rest { tag: tag(1), id: ChunkId([2; 32]), from: 131_072 }),
+        (
+            "piece",
+            Envelope::Piece(Piece {
+                tag: tag(1),
+                log: log(2),
+                seq: 70_000,
+                hash: Hash([3; 32]),
+                from: 131_072,
+                whole: 131_080,
+                bytes: b"the rest".to_vec(),
+            }),
+        ),
+        ("begun", Envelope::Begun { tag: tag(1), hash: Hash([3; 32]), from: 131_072 }),
         ("addr", Envelope::Addr(b"record".to_vec())),
         ("hello-over-two-spaces", hello_over_two_spaces()),
         ("cells", some_cells()),

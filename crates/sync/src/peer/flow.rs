@@ -3,6 +3,7 @@
 use super::{Flight, LEAST_QUEUE, LEAST_WINDOW, Load, Peer};
 use crate::envelope::LogRange;
 use crate::frontier::LogKey;
+use crate::piece::Cut;
 use base::limit;
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ const LEAST_BATCH: usize = 64 << 10;
 /// Bytes loaded at once on a link that broke in the middle of something the last time: what is cut off
 /// is sent again whole.
 const SHY_BATCH: usize = 4 << 10;
-/// Bytes of a part of a chunk, as long as links do not break.
+/// Bytes of a part of a chunk or an entry, as long as links do not break.
 const PART_BYTES: usize = 128 << 10;
 /// Milliseconds without a byte leaving the carrier's queue, after which it is not taken to drain.
 const STUCK: u64 = 1_000;
@@ -55,6 +56,13 @@ impl Peer {
     /// Bytes of a chunk to send at once: what comes whole is not lost where a link breaks.
     pub(crate) fn part(&self) -> usize {
         self.at_once(PART_BYTES)
+    }
+
+    /// How entries are cut that are too large for that, the next time with another number.
+    pub(crate) fn cut(&self, number: u64) -> Cut {
+        // Spread over all numbers by a multiplier of Knuth's (The Art of Computer Programming 3, 6.4).
+        let turn = self.is_far().then(|| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32);
+        Cut { part: self.part(), begun: self.begun.clone(), turn }
     }
 
     /// What the carrier says of its queue, after it was given so many bytes more.
