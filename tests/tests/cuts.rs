@@ -163,6 +163,34 @@ fn a_large_file_that_a_broken_link_carries_arrives_and_little_of_it_twice() {
     bob.down();
 }
 
+#[test]
+fn an_entry_larger_than_the_link_ever_carries_arrives() {
+    let Apart { mut ann, mut bob, way, _relays, _islands } = apart();
+    bob.down();
+    let before = way.figures();
+    // One text is one entry, whose letters hardly pack: some 700 kB.
+    let mut numbers = Numbers::from(7);
+    let letter = |byte: u8| char::from(if byte % 64 == 0 { b'\n' } else { b'0' + byte % 64 });
+    let text: String = numbers.bytes(900_000).into_iter().map(letter).collect();
+    fs::write(ann.path("garden/book.txt"), &text).expect("a save");
+    // As long as it takes, no connection lives longer.
+    way.cut_every(60_000, 100_000, 3);
+    let start = Instant::now();
+    bob.up();
+    let book = bob.path("garden/book.txt");
+    arrives(&bob, "bob has the text", || harness::text(&book) == text);
+    let after = way.figures();
+    let (bytes, cuts) = (after.bytes - before.bytes, after.cuts - before.cuts);
+    eprintln!(
+        "a text of {} bytes: {cuts} cuts, {bytes} through the relay, {:.1?}",
+        text.len(),
+        start.elapsed()
+    );
+    assert!(cuts >= 8, "it was cut {cuts} times only: it went in one go");
+    ann.down();
+    bob.down();
+}
+
 fn write_large(path: &Path, size: u64) {
     use std::io::Write;
     let mut numbers = Numbers::from(size);
