@@ -170,7 +170,7 @@ fn an_entry_larger_than_the_link_ever_carries_arrives() {
     let before = way.figures();
     // One text is one entry, whose letters hardly pack: some 700 kB.
     let mut numbers = Numbers::from(7);
-    let letter = |byte: u8| char::from(if byte % 64 == 0 { b'\n' } else { b'0' + byte % 64 });
+    let letter = |byte: u8| char::from(if byte.is_multiple_of(64) { b'\n' } else { b'0' + byte % 64 });
     let text: String = numbers.bytes(900_000).into_iter().map(letter).collect();
     fs::write(ann.path("garden/book.txt"), &text).expect("a save");
     // As long as it takes, no connection lives longer.

@@ -10,6 +10,7 @@ pub(crate) const INSERTED: &str = "inserted";
 pub(crate) const IDLE: &str = "idle";
 pub(crate) const APART: &str = "apart";
 pub(crate) const SMALL: &str = "small";
+pub(crate) const SMALL_AFTER: &str = "small after";
 pub(crate) const SMALL_WIRE: &str = "small wire";
 pub(crate) const SMALL_CPU: &str = "small cpu";
 pub(crate) const LARGE: &str = "large";
@@ -81,6 +82,7 @@ impl Found {
             move |kind: &str| Some(format!("{:.digits$}", share(self.figures.get(&key(kind, what)?)?, 50)))
         };
         row(&format!("{files} files of 1 KiB, s"), &number(SMALL, 2));
+        row("  of that, after the copy on A had ended, s", &number(SMALL_AFTER, 2));
         row("  wire for that, MB", &number(SMALL_WIRE, 2));
         row("  processors for that, s", &number(SMALL_CPU, 1));
         row(&format!("{mib} MiB in one file, until read and compared, s"), &number(LARGE, 2));

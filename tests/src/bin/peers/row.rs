@@ -176,6 +176,7 @@ fn small(at: &mut At<'_>, found: &mut Found) -> anyhow::Result<()> {
     let (before, worked) = (at.cable.carried(), at.cost.cpu());
     let start = Instant::now();
     copy(&from, &mine)?;
+    let copied = start.elapsed();
     at.pair.carry(at.cost)?;
     wait(at.cost, "all small files", || count(&theirs) == at.sizes.files)?;
     let took = start.elapsed();
@@ -183,6 +184,7 @@ fn small(at: &mut At<'_>, found: &mut Found) -> anyhow::Result<()> {
     std::thread::sleep(AFTER);
     let name = at.kind.name;
     found.add(name, found::SMALL, took.as_secs_f64());
+    found.add(name, found::SMALL_AFTER, (took - copied).as_secs_f64());
     found.add(name, found::SMALL_CPU, (at.cost.cpu() - worked).as_secs_f64());
     found.add(name, found::SMALL_WIRE, (at.cable.carried() - before) as f64 / 1e6);
     Ok(())
