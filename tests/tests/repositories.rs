@@ -266,6 +266,38 @@ fn friends_push_to_a_bare_repository_each_to_branches_of_their_own() {
     }
 }
 
+// As git takes in what was pushed, but that each directory is made by both at once.
+#[test]
+fn what_is_linked_into_a_room_that_both_make_stays_there() {
+    let pair = Pair::new();
+    fs::create_dir(pair.mine("objects")).unwrap();
+    wait_until("bob has it", || pair.theirs("objects").is_dir());
+    let sides = [("ann", pair.mine("objects")), ("bob", pair.theirs("objects"))];
+    std::thread::scope(|scope| {
+        for (name, objects) in &sides {
+            scope.spawn(move || {
+                for n in 0..300 {
+                    let aside = objects.join(format!("incoming-{name}-{n}"));
+                    let (from, to) = (aside.join("x"), objects.join(format!("d{}", n % 150)));
+                    fs::create_dir(&aside).unwrap();
+                    fs::write(&from, format!("{name} {n}\n")).unwrap();
+                    if let Err(error) = fs::create_dir(&to) {
+                        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "{to:?}");
+                    }
+                    let last = to.join(format!("{name}{n}"));
+                    fs::hard_link(&from, &last).unwrap();
+                    fs::remove_file(&from).unwrap();
+                    let read = fs::read_to_string(&last).map_err(|error| error.kind());
+                    assert_eq!(read, Ok(format!("{name} {n}\n")), "{last:?}");
+                    fs::remove_dir(&aside).unwrap();
+                }
+            });
+        }
+    });
+    wait_until("both have all", || same_work(&sides[0].1, &sides[1].1));
+    assert_eq!(fs::read_dir(&sides[0].1).unwrap().count(), 150);
+}
+
 const RECEIVE: &str = "git -c core.hooksPath=/dev/null -c core.alternateRefsCommand=true -c receive.autogc=false \
     -c receive.denyCurrentBranch=refuse receive-pack";
 

@@ -46,6 +46,8 @@ pub(crate) struct Core {
     pub(crate) log: Mutex<()>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) rendered: Mutex<Rendered>,
+    /// Rooms that were edited and forgotten before anybody heard of them: one of the same name is another.
+    pub(crate) forgotten: Mutex<BTreeSet<Oid>>,
     /// Held while a room of home is made a space; taken before any other lock.
     pub(crate) sharing: Mutex<()>,
     /// Held from gathering what is to be sealed until it is told; taken before `writer`.
@@ -97,6 +99,7 @@ pub(crate) struct Core {
 
 /// What only the holder of the writer's lock touches.
 pub(crate) struct Writer {
+    /// Whoever takes one out of here for longer holds the log's lock.
     pub(crate) docs: LruCache<Oid, Doc>,
     pub(crate) next_change: u64,
     /// The store is being read: nothing new may be made of what is applied again.

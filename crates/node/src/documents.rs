@@ -19,6 +19,7 @@ const APPENDED_BYTES: u64 = 64 << 10;
 impl Core {
     /// The document of an object, opened if need be. The caller holds the writer's lock.
     pub(crate) fn doc<'w>(&self, writer: &'w mut Writer, oid: &Oid) -> Result<&'w mut Doc> {
+        self.drop_forgotten(writer);
         if !writer.docs.contains(oid) {
             let doc = self.open_doc(oid)?;
             writer.docs.put(*oid, doc);
@@ -28,8 +29,18 @@ impl Core {
 
     /// As `doc`, for somebody who puts it back among the writer's, or lets it go if it is not as stored any more.
     pub(crate) fn take_doc(&self, oid: &Oid) -> Result<Doc> {
-        let kept = self.writer.lock().docs.pop(oid);
+        let kept = {
+            let mut writer = self.writer.lock();
+            self.drop_forgotten(&mut writer);
+            writer.docs.pop(oid)
+        };
         kept.map_or_else(|| self.open_doc(oid), Ok)
+    }
+
+    fn drop_forgotten(&self, writer: &mut Writer) {
+        for oid in std::mem::take(&mut *self.forgotten.lock()) {
+            writer.docs.pop(&oid);
+        }
     }
 
     /// Opens a document from its image.

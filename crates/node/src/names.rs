@@ -32,6 +32,18 @@ impl Core {
         let stays = self.with_space(&room.space, |space| Ok(space.stays_as_room(&room.object, name)))?;
         let id =
             if local || stays { new_object()? } else { ObjectId::of_room(&room.object, name.as_bytes(), n) };
+        let oid = Oid { space: room.space, object: id };
+        if self
+            .with_space(&room.space, |space| Ok(space.view.is_room(id) && space.heads.contains_key(&id)))?
+        {
+            // Somebody makes it at this moment, and it is here already but for its door: it is the same one.
+            let steps = self.with_space(&room.space, |space| {
+                free_name(space, &room.object, name)?;
+                let add = self.add_door(space, room.object, name, place_of(id), DoorKind::Place, false)?;
+                self.settled(space, &[room.object], vec![add])
+            })?;
+            return self.perform(&room.space, steps).map(|()| oid);
+        }
         let birth = Birth { id, kind: Type::Room, meta: Meta::default(), content: Content::Empty };
         self.give_birth(room, name, birth, false, local)
     }

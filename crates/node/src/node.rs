@@ -261,7 +261,7 @@ impl Node {
     pub fn mkdir(&self, room: Oid, name: &str, perm: u16) -> Result<Oid> {
         let room = self.core.now_at(room);
         let oid = self.core.locked_to_add(&room, |core| core.mkdir(room, name))?;
-        if perm & 0o777 != 0o755 {
+        if self.core.attr(&oid)?.perm & 0o777 != perm & 0o777 {
             self.core.set_attr(&oid, Some(perm), None)?;
         }
         Ok(oid)

@@ -81,6 +81,7 @@ impl Core {
             log: Mutex::default(),
             writer: Mutex::new(Writer::new()),
             rendered: Mutex::new(Rendered::new()),
+            forgotten: Mutex::default(),
             sharing: Mutex::default(),
             dtn: crate::dtn::Dtn::default(),
             telling: Mutex::default(),

@@ -383,10 +383,13 @@ impl Core {
             }
             let actor = self.actor(&oid);
             // Whoever changes the documents of rooms holds the log's lock, as we do: the writer's is for others.
-            let mut doc = self.take_doc(&oid)?;
-            let change = match doc.edit_room(&actor, clock::now_ms(), &door_ops) {
-                Ok(Some(change)) => change,
-                Ok(None) => continue,
+            let edited = self.take_doc(&oid).and_then(|mut doc| {
+                let change = doc.edit_room(&actor, clock::now_ms(), &door_ops)?;
+                Ok((doc, change))
+            });
+            let (mut doc, change) = match edited {
+                Ok((doc, Some(change))) => (doc, change),
+                Ok((_, None)) => continue,
                 Err(e) => {
                     // What concerns it stays in the journal; the other rooms go on.
                     self.problem(format!("names of a room cannot be sealed: {e}"));

@@ -161,7 +161,9 @@ impl Core {
                     garbage.push(bulk.name);
                 }
                 space.pending.changes.retain(|_, o| *o != object);
-                space.heads.remove(&object);
+                if space.heads.remove(&object).is_some_and(|head| head.edited) {
+                    self.forgotten.lock().insert(Oid { space: space.id, object });
+                }
                 space.view.forget_object(object, delta);
                 self.rendered.lock().forget(&Oid { space: space.id, object });
             }

@@ -191,6 +191,7 @@ impl Sync {
         bytes: usize,
         out: &mut Vec<Output>,
     ) {
+        self.forget_pieces(&tip.1);
         let answer = self.answered(&key, &tip);
         let local = answer.is_none() && key.1.device == self.me;
         self.compared_one(now, &key.0, &tip.1, out);
@@ -244,6 +245,7 @@ impl Sync {
         bytes: usize,
         out: &mut Vec<Output>,
     ) {
+        self.forget_pieces(&tip.1);
         let answer = self.answered(&key, &tip);
         self.note_fruit(answer);
         if let Some(before) = self.spaces.fill(key, tip, prev, bytes)
@@ -363,6 +365,7 @@ impl Sync {
     }
 
     pub(crate) fn on_known(&mut self, now: u64, key: LogKey, tip: Tip, out: &mut Vec<Output>) {
+        self.forget_pieces(&tip.1);
         if let Some(from) = self.answered(&key, &tip) {
             self.owe_ack(now, from, &key, 0);
         }

@@ -34,7 +34,7 @@ pub struct Sync {
     /// When anything last happened but hellos that agree.
     pub(crate) stirred_at: u64,
     jobs: u64,
-    random: u64,
+    pub(crate) random: u64,
 }
 
 /// How things stand with one peer.
@@ -287,7 +287,7 @@ impl Sync {
             Envelope::Part(part) => self.on_part(now, id, part, out),
             Envelope::Rest { tag, id: chunk, from } => self.on_rest(now, id, tag, chunk, from, out),
             Envelope::Piece(piece) => self.on_piece(now, id, piece, out),
-            Envelope::Begun { hash, from, .. } => self.on_begun(now, id, hash, from, out),
+            Envelope::Begun { tag, hash, from } => self.on_begun(now, id, (tag, hash), from, out),
             Envelope::Share { name, entries } => {
                 let bytes = entries.iter().map(|entry| entry.len() as u64).sum::<u64>();
                 if self.charge(now, id, 20 + bytes / 4096, Offence::Unasked, out) {

@@ -1,5 +1,5 @@
 //! Entries that are too large to be sent at once come in pieces, so that a link that breaks in the middle of one goes on
-//! there the next time, and one that is slow is known to be alive.
+//! there the next time.
 //!
 //! They are pushed like any entry, for a link without a way back; what is here of one outlives the link. Who has heard
 //! nothing of it begins at the first byte; to somebody far each try begins somewhere else, so that contacts too short
@@ -24,8 +24,8 @@ pub struct Cut {
     pub part: usize,
     /// Of these the peer has so many bytes.
     pub begun: BTreeMap<Hash, u64>,
-    /// A number to begin a large entry in the middle by, its beginning last.
-    pub turn: Option<u64>,
+    /// The part of a large entry, of 2^32, to begin at; what comes before it goes last.
+    pub turn: Option<u32>,
 }
 
 /// The envelopes that these entries of a space go in, in order.
@@ -62,7 +62,7 @@ fn pieces(tag: SpaceTag, bytes: Vec<u8>, cut: &Cut) -> Vec<Envelope> {
         })
         .collect();
     if let Some(turn) = cut.turn {
-        let first = turn % out.len().max(1) as u64;
+        let first = (u64::from(turn) * out.len() as u64) >> 32;
         out.rotate_left(first as usize);
     }
     out
@@ -101,6 +101,11 @@ impl Incomplete {
     fn begun(&self) -> u64 {
         self.holes.first().map_or(self.bytes.len() as u64, |(start, _)| *start)
     }
+
+    fn here(&self) -> u64 {
+        let holes: u64 = self.holes.iter().map(|(start, end)| end - start).sum();
+        self.bytes.len() as u64 - holes
+    }
 }
 
 /// Entries of one peer that are here in part, the one that grew last at the end.
@@ -116,16 +121,20 @@ impl Pieces {
         self.0.clear();
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn forget_space(&mut self, tag: &SpaceTag) {
         self.0.retain(|entry| entry.key.0 != *tag);
     }
 
-    fn forget(&mut self, hash: &Hash) {
+    pub(crate) fn forget(&mut self, hash: &Hash) {
         self.0.retain(|entry| entry.hash != *hash);
     }
 
-    // Puts a piece where it belongs; the entry, if nothing is lacking any more. False if it fits in nowhere.
-    fn put(&mut self, piece: &Piece) -> Result<Option<Vec<u8>>, ()> {
+    // Puts a piece where it belongs.
+    fn put(&mut self, piece: &Piece) -> Put {
         let place = self.0.iter().position(|entry| entry.hash == piece.hash);
         let mut entry = match place.map(|place| self.0.remove(place)) {
             Some(entry) if entry.bytes.len() as u64 == piece.whole => entry,
@@ -137,25 +146,35 @@ impl Pieces {
                 holes: vec![(0, piece.whole)],
             },
         };
+        let before = entry.here();
         if !entry.put(piece.from, &piece.bytes) {
-            return Err(());
+            return Put::Wrong;
         }
         if entry.holes.is_empty() {
-            return Ok(Some(entry.bytes));
+            return Put::Whole(entry.bytes);
         }
+        let (news, begun) = (entry.here() > before, entry.begun());
         self.0.push(entry);
-        Ok(None)
+        self.bound();
+        if news { Put::News(begun) } else { Put::Known(begun) }
     }
 
-    // Gives up what grew longest ago, as far as there is too much of it.
-    fn bound(&mut self) -> Vec<(SpaceTag, Hash)> {
-        let mut gone = Vec::new();
+    // Gives up that of which the least is here, as far as there is too much: what is nearly whole is not given
+    // up for what begins, or on a link that loses some of each nothing would ever be whole.
+    fn bound(&mut self) {
         while self.0.len() > 1 && (self.0.len() > ENTRIES || self.bytes() > limit::PIECES_BYTES) {
-            let entry = self.0.remove(0);
-            gone.push((entry.key.0, entry.hash));
+            let least = (0..self.0.len()).min_by_key(|n| self.0.get(*n).map(Incomplete::here));
+            self.0.remove(least.unwrap_or(0));
         }
-        gone
     }
+}
+
+// What a piece brought, and of an entry that is not whole yet, the bytes before its first hole.
+enum Put {
+    News(u64),
+    Known(u64),
+    Whole(Vec<u8>),
+    Wrong,
 }
 
 impl Sync {
@@ -163,7 +182,7 @@ impl Sync {
     pub(crate) fn on_piece(&mut self, now: u64, id: PeerId, piece: Piece, out: &mut Vec<Output>) {
         let (tag, hash) = (piece.tag, piece.hash);
         let key = (tag, piece.log);
-        let wasted = (1024 + piece.bytes.len() as u64) / 4096;
+        let wasted = (1024 + piece.bytes.len() as u64).div_ceil(4096);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let shared = peer.shared.contains(&tag);
         if !shared || self.spaces.log(&key).is_some_and(|log| log.knows(&(piece.seq, hash))) {
@@ -174,18 +193,29 @@ impl Sync {
             self.charge(now, id, wasted, Offence::NoEntry, out);
             return;
         }
-        let put = peer.pieces.put(&piece);
-        let gone = peer.pieces.bound();
-        peer.fruitful = true;
-        self.still_coming(now, id, &key, piece.seq);
-        for (tag, hash) in gone {
-            self.charge(now, id, 20, Offence::NoEntry, out);
-            out.push(Output::Send { peer: id, envelope: Envelope::Begun { tag, hash, from: 0 } });
-        }
-        let whole = match put {
-            Ok(None) => return,
-            Ok(Some(whole)) => whole,
-            Err(()) => Vec::new(),
+        let last = piece.from + piece.bytes.len() as u64 == piece.whole;
+        let whole = match peer.pieces.put(&piece) {
+            Put::Wrong => Vec::new(),
+            Put::Whole(whole) => whole,
+            Put::News(begun) | Put::Known(begun) if last => {
+                // This was all of it, and something is lacking: from where on, whatever the sender believes.
+                out.push(Output::Send { peer: id, envelope: Envelope::Begun { tag, hash, from: begun } });
+                self.charge(now, id, 1, Offence::NoEntry, out);
+                return;
+            }
+            Put::Known(_) => {
+                self.charge(now, id, wasted, Offence::NoEntry, out);
+                return;
+            }
+            Put::News(_) => {
+                peer.fruitful = true;
+                let gone = !peer.connected;
+                self.still_coming(now, id, &key, piece.seq);
+                if gone {
+                    self.bound_partials();
+                }
+                return;
+            }
         };
         // Somebody who makes up pieces is not told apart from a piece that went wrong: all of it comes anew.
         if Hash::of(&[&whole]) != hash {
@@ -196,12 +226,27 @@ impl Sync {
         self.on_entries(now, id, vec![whole], out);
     }
 
+    /// An entry is here now, whoever brought it.
+    pub(crate) fn forget_pieces(&mut self, hash: &Hash) {
+        for peer in self.peers.values_mut().filter(|peer| !peer.pieces.is_empty()) {
+            peer.pieces.forget(hash);
+        }
+    }
+
     /// A peer tells how much it has of an entry that it was sent in pieces.
-    pub(crate) fn on_begun(&mut self, now: u64, id: PeerId, hash: Hash, from: u64, out: &mut Vec<Output>) {
+    pub(crate) fn on_begun(
+        &mut self,
+        now: u64,
+        id: PeerId,
+        (tag, hash): (SpaceTag, Hash),
+        from: u64,
+        out: &mut Vec<Output>,
+    ) {
         if !self.charge(now, id, 3, Offence::Wants, out) {
             return;
         }
-        let Some(peer) = self.peers.get_mut(&id) else { return };
+        // It comes before any announcement.
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.allowed.contains(&tag)) else { return };
         if from == 0 {
             peer.begun.remove(&hash);
         } else if peer.begun.len() < ENTRIES || peer.begun.contains_key(&hash) {
@@ -218,7 +263,8 @@ impl Sync {
         let here = |entry: &Incomplete| {
             spaces.log(&entry.key).is_some_and(|log| log.knows(&(entry.seq, entry.hash)))
         };
-        peer.pieces.0.retain(|entry| !here(entry));
+        let allowed = &peer.allowed;
+        peer.pieces.0.retain(|entry| !here(entry) && allowed.contains(&entry.key.0));
         for entry in peer.pieces.0.iter().filter(|entry| entry.begun() > 0) {
             let (tag, hash, from) = (entry.key.0, entry.hash, entry.begun());
             out.push(Output::Send { peer: id, envelope: Envelope::Begun { tag, hash, from } });

@@ -133,7 +133,10 @@ impl Sync {
         let patience = self.config.patience;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if let Some(ask) = peer.asks.get_mut(key).filter(|ask| (ask.from..=ask.to).contains(&seq)) {
-            ask.at = now;
+            let trip = now.saturating_sub(std::mem::replace(&mut ask.at, now));
+            if !std::mem::replace(&mut ask.answered, true) {
+                peer.note_trip(trip);
+            }
         } else if let Some(lag) = peer.lag.get_mut(key) {
             lag.ask_at = lag.ask_at.max(now + patience);
         }

@@ -199,10 +199,12 @@ impl Sync {
     fn load_next(&mut self, now: u64, id: PeerId, out: &mut Vec<Output>) {
         let Some(load) = self.choose(now, id) else { return };
         let job = self.next_job();
+        // Spread over all numbers by a multiplier of Knuth's (The Art of Computer Programming 3, 6.4).
+        let random = (self.random ^ job).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.job = Some((job, load));
         let budget = peer.batch(BATCH_BYTES);
-        let cut = peer.cut(job);
+        let cut = peer.cut(random);
         out.push(match load {
             Load::Range { range: LogRange { tag, log, from, to }, .. } => {
                 Output::SendEntries { peer: id, job, tag, log, from, to, budget, cut }
@@ -262,6 +264,8 @@ impl Sync {
     ) {
         let Some(peer) = self.peers.get_mut(&id) else { return };
         let Some((_, mut load)) = peer.job.take_if(|(number, _)| *number == job) else { return };
+        // Of a large entry only some pieces found room with the carrier.
+        let cut_short = matches!(&load, Load::Range { range, .. } if next <= range.from && bytes > 0);
         if let Load::Range { range, asked } = &mut load {
             let last = range.to;
             let rest = LogRange { from: next.max(range.from), ..*range };
@@ -287,7 +291,7 @@ impl Sync {
                 }
             }
         }
-        if bytes > 0 {
+        if bytes > 0 && !cut_short {
             peer.sent(now, load, bytes, self.config.patience);
         }
         self.pump(now, id, out);

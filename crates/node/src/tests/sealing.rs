@@ -24,3 +24,46 @@ fn what_was_done_to_a_room_since_it_was_looked_at_is_sealed_with_what_builds_on_
     assert_eq!(names, ["file"]);
     assert!(core.state.read().space(&replicas.space).unwrap().pending.changes.is_empty());
 }
+
+// Births go ahead in entries of their own: whoever makes a room while another's birth of it is here makes the same one.
+#[test]
+fn a_room_that_another_is_making_is_the_same_room() {
+    let replicas = Replicas::new(2);
+    let (core, friend) = (replicas.core(0), replicas.core(1));
+    let (root, tag) = (replicas.root(), replicas.space.tag());
+    let made = core.mkdir(root, "objects").unwrap();
+    core.seal_all(true).unwrap();
+    let mut entries = core.all_entries(&tag).unwrap();
+    entries.retain(|entry| friend.entry_record(&entry.hash()).unwrap().is_none());
+    assert_eq!(entries.len(), 2, "a birth, and the door");
+    friend.take_entry(&entries[0], false).unwrap();
+    assert!(friend.list(&root, None, 9).unwrap().is_empty());
+    assert_eq!(friend.mkdir(root, "objects").unwrap(), made);
+    friend.take_entry(&entries[1], false).unwrap();
+    let names: Vec<_> = friend.list(&root, None, 9).unwrap().into_iter().map(|found| found.name).collect();
+    assert_eq!(names, ["objects"]);
+}
+
+// What was known of a room that came and went is not taken for the next one's.
+#[test]
+fn a_room_made_again_before_anybody_heard_of_the_first_is_as_it_is_asked_for() {
+    let replicas = Replicas::new(2);
+    let (core, friend) = (replicas.core(0), replicas.core(1));
+    let (root, tag) = (replicas.root(), replicas.space.tag());
+    let first = core.mkdir(root, "d").unwrap();
+    core.set_attr(&first, Some(0o700), None).unwrap();
+    core.rmdir(root, "d").unwrap();
+    let second = core.mkdir(root, "d").unwrap();
+    assert_eq!(first, second);
+    core.set_attr(&second, Some(0o700), None).unwrap();
+    assert_eq!(core.attr(&second).unwrap().perm & 0o777, 0o700);
+    write(core, second, "file", "words");
+    core.seal_all(true).unwrap();
+    for entry in core.all_entries(&tag).unwrap() {
+        if friend.entry_record(&entry.hash()).unwrap().is_none() {
+            friend.take_entry(&entry, false).unwrap();
+        }
+    }
+    let names: Vec<_> = friend.list(&second, None, 9).unwrap().into_iter().map(|found| found.name).collect();
+    assert_eq!(names, ["file"]);
+}

@@ -310,10 +310,12 @@ impl View {
         self.objects.iter().filter_map(lost).collect()
     }
 
-    /// The smallest number under which no room `name` was ever made in `parent`.
+    /// The smallest number under which no room `name` ever had a door in `parent`. The birth of that one may be here:
+    /// somebody is making it, and its door is on the way.
     pub fn next_room_n(&self, parent: ObjectId, name: impl AsRef<[u8]>) -> u64 {
         let mut n = 0;
-        while self.objects.contains_key(&ObjectId::of_room(&parent, name.as_ref(), n)) {
+        let had_a_door = |id| self.objects.get(&id).is_some_and(|known| !known.doors.is_empty());
+        while had_a_door(ObjectId::of_room(&parent, name.as_ref(), n)) {
             n += 1;
         }
         n

@@ -58,10 +58,9 @@ impl Peer {
         self.at_once(PART_BYTES)
     }
 
-    /// How entries are cut that are too large for that, the next time with another number.
-    pub(crate) fn cut(&self, number: u64) -> Cut {
-        // Spread over all numbers by a multiplier of Knuth's (The Art of Computer Programming 3, 6.4).
-        let turn = self.is_far().then(|| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32);
+    /// How entries are cut that are too large for that; for somebody far, by a random number.
+    pub(crate) fn cut(&self, random: u64) -> Cut {
+        let turn = self.is_far().then_some((random >> 32) as u32);
         Cut { part: self.part(), begun: self.begun.clone(), turn }
     }
 
