@@ -1,6 +1,8 @@
 //! The thread between the state machine of `sync` and the carriers: it owns the machine, feeds it
 //! what happened, and does what it says. It never opens an entry and never waits for a disk.
 
+mod outbox;
+
 use crate::bundle::{Bring, Carried, Outline, Settle, outline};
 use crate::chunks::ToChunks;
 use crate::core::Core;
@@ -9,7 +11,7 @@ use crate::holes::{Checked, ToLister};
 use crate::intake::Took;
 use crate::seal::Fresh;
 use crate::status::LinkStatus;
-use base::{ChunkId, DeviceId, Entry, Hash, SpaceTag, limit};
+use base::{ChunkId, DeviceId, Entry, Hash, SpaceTag};
 use crossbeam_channel::{Receiver, Sender};
 use crypto::TopicSecret;
 use net::Net;
@@ -19,9 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use sync::{Envelope, Input, Output, Sync};
-
-/// Bytes of entries in one message: what of it came is lost where a link breaks in the middle.
-const MESSAGE: usize = 64 << 10;
 
 /// Outputs that wait for room in the carrier's queue, per peer.
 const OUTBOX: usize = 4096;
@@ -403,107 +402,6 @@ impl Link {
                 let name = self.core.name_of_device(&peer);
                 self.core.problem(format!("{name} is ignored for a while: {why}"));
             }
-        }
-    }
-
-    // Sends what waits for a peer until the carrier's queue is full.
-    fn flush(&mut self, peer: &DeviceId) {
-        let mut answers = Vec::new();
-        while let Some(output) = self.outbox.get_mut(peer).and_then(VecDeque::pop_front) {
-            match self.send(&output) {
-                Some(answer) => answers.extend(answer),
-                None => {
-                    self.outbox.entry(*peer).or_default().push_front(output);
-                    break;
-                }
-            }
-        }
-        for answer in answers {
-            self.step(answer);
-        }
-    }
-
-    // Hands one output to the carrier; none if its queue is full.
-    fn send(&self, output: &Output) -> Option<Option<Input>> {
-        match output {
-            Output::Send { peer, envelope } => self.hand_over(peer, envelope).map(|_| None),
-            Output::SendEntries { peer, job, tag, log, from, to, budget, cut } => {
-                let (mut bytes, mut next, mut queued) = (0, *from, 0);
-                while next <= *to && bytes < *budget {
-                    let most = (*budget - bytes).min(MESSAGE);
-                    let (entries, end) = self.core.entries_from(tag, log, next, *to, most);
-                    if entries.is_empty() {
-                        break;
-                    }
-                    for envelope in sync::entry_envelopes(*tag, entries, cut) {
-                        match self.hand_over(peer, &envelope) {
-                            Some(now) => queued = now,
-                            None if bytes == 0 => return None,
-                            None => {
-                                return Some(Some(Input::Sent {
-                                    peer: *peer,
-                                    job: *job,
-                                    next,
-                                    bytes,
-                                    queued,
-                                }));
-                            }
-                        }
-                        bytes += envelope.payload();
-                    }
-                    next = end;
-                }
-                Some(Some(Input::Sent { peer: *peer, job: *job, next, bytes, queued }))
-            }
-            Output::SendEntry { peer, job, tag, hash, cut } => {
-                let entry = self.core.read_entry(hash).ok().flatten().filter(|e| e.space_tag() == *tag);
-                let envelopes = match entry {
-                    Some(entry) => sync::entry_envelopes(*tag, vec![entry.bytes().to_vec()], cut),
-                    None => vec![Envelope::Absent { ranges: Vec::new(), hashes: vec![(*tag, *hash)] }],
-                };
-                let (mut bytes, mut queued) = (0, 0);
-                for envelope in envelopes {
-                    match self.hand_over(peer, &envelope) {
-                        Some(now) => queued = now,
-                        None if bytes == 0 => return None,
-                        None => break,
-                    }
-                    bytes += envelope.payload();
-                }
-                Some(Some(Input::Sent { peer: *peer, job: *job, next: 0, bytes, queued }))
-            }
-            _ => Some(None),
-        }
-    }
-
-    // None if the queue is full; a peer that is not connected takes nothing and loses nothing.
-    fn hand_over(&self, peer: &DeviceId, envelope: &Envelope) -> Option<usize> {
-        match self.net.send(*peer, envelope.encode()) {
-            Ok(queued) => {
-                self.core.traffic.sent(peer, envelope);
-                Some(queued)
-            }
-            Err(e) if e.kind() == base::Kind::Busy => None,
-            Err(_) => Some(0),
-        }
-    }
-
-    fn gossip(&self, tag: &SpaceTag, hash: &Hash, announcement: Option<Envelope>) {
-        let Some((topic, (_, secret))) = self.topics.iter().find(|(_, (t, _))| t == tag) else { return };
-        let envelope = match announcement {
-            Some(envelope) => envelope,
-            None => match self.core.read_entry(hash) {
-                // What is in clear goes by the link alone; gossip is for what members seal.
-                Ok(Some(entry)) if entry.header().kind == base::EntryKind::Content => {
-                    Envelope::Entries(vec![entry.bytes().to_vec()])
-                }
-                _ => return,
-            },
-        };
-        let Ok(nonce) = crate::home::random_bytes() else { return };
-        let frame = secret.seal_frame(nonce, &envelope.encode());
-        if frame.len() <= limit::GOSSIP_BYTES + 1024 {
-            self.net.publish(topic.clone(), frame);
         }
     }
 

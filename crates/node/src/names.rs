@@ -32,18 +32,6 @@ impl Core {
         let stays = self.with_space(&room.space, |space| Ok(space.stays_as_room(&room.object, name)))?;
         let id =
             if local || stays { new_object()? } else { ObjectId::of_room(&room.object, name.as_bytes(), n) };
-        let oid = Oid { space: room.space, object: id };
-        if self
-            .with_space(&room.space, |space| Ok(space.view.is_room(id) && space.heads.contains_key(&id)))?
-        {
-            // Somebody makes it at this moment, and it is here already but for its door: it is the same one.
-            let steps = self.with_space(&room.space, |space| {
-                free_name(space, &room.object, name)?;
-                let add = self.add_door(space, room.object, name, place_of(id), DoorKind::Place, false)?;
-                self.settled(space, &[room.object], vec![add])
-            })?;
-            return self.perform(&room.space, steps).map(|()| oid);
-        }
         let birth = Birth { id, kind: Type::Room, meta: Meta::default(), content: Content::Empty };
         self.give_birth(room, name, birth, false, local)
     }
@@ -71,8 +59,11 @@ impl Core {
             free_name(space, &room.object, name)?;
             let local = local || space.stays_as_room(&room.object, name);
             let newborn = Newborn { birth, bulk: None, local, open, stored: false };
-            let add = self.add_door(space, room.object, name, place_of(id), DoorKind::Place, local)?;
-            Ok((self.settled(space, &[room.object], vec![Step::Born(newborn), add])?, local))
+            // A room that somebody makes at this moment may be here already but for its door: it is the same one.
+            let here = space.view.is_room(id) && space.heads.contains_key(&id);
+            let mut steps: Vec<Step> = (!here).then_some(Step::Born(newborn)).into_iter().collect();
+            steps.push(self.add_door(space, room.object, name, place_of(id), DoorKind::Place, local)?);
+            Ok((self.settled(space, &[room.object], steps)?, local))
         })?;
         self.perform(&room.space, steps)?;
         let oid = Oid { space: room.space, object: id };

@@ -128,16 +128,19 @@ impl Sync {
         }
     }
 
-    /// A piece of an entry of this log came on the link: what was asked for is on its way.
+    /// A piece of an entry of this log came on the link, or all of it: what was asked for is on its way.
     pub(crate) fn still_coming(&mut self, now: u64, id: PeerId, key: &LogKey, seq: u64) {
         let patience = self.config.patience;
         let Some(peer) = self.peers.get_mut(&id) else { return };
+        // What lies outside is something else that comes on the same way.
         if let Some(ask) = peer.asks.get_mut(key).filter(|ask| (ask.from..=ask.to).contains(&seq)) {
+            let first = !std::mem::replace(&mut ask.answered, true);
             let trip = now.saturating_sub(std::mem::replace(&mut ask.at, now));
-            if !std::mem::replace(&mut ask.answered, true) {
+            if first {
                 peer.note_trip(trip);
             }
         } else if let Some(lag) = peer.lag.get_mut(key) {
+            // It is being pushed: no need to ask as long as it comes.
             lag.ask_at = lag.ask_at.max(now + patience);
         }
     }
@@ -145,31 +148,14 @@ impl Sync {
     /// An entry of this log came: what was asked for is on its way, or complete.
     pub(crate) fn progress(&mut self, now: u64, from: Origin, key: &LogKey, seq: u64) {
         let Some(id) = from.link() else { return };
-        let patience = self.config.patience;
+        self.still_coming(now, id, key, seq);
         let Some(peer) = self.peers.get_mut(&id) else { return };
-        // What lies outside is something else that comes on the same way.
-        let asked = peer.asks.get_mut(key).filter(|ask| (ask.from..=ask.to).contains(&seq));
-        match asked {
-            Some(ask) => {
-                let (first, last) = (!std::mem::replace(&mut ask.answered, true), seq == ask.to);
-                let trip = now.saturating_sub(std::mem::replace(&mut ask.at, now));
-                if first {
-                    peer.note_trip(trip);
-                }
-                if last {
-                    peer.asks.remove(key);
-                    self.asking.remove(key);
-                    peer.pump_at = Some(peer.pump_at.unwrap_or(u64::MAX).min(now));
-                    if let Some(lag) = peer.lag.get_mut(key) {
-                        lag.ask_tries = 0;
-                    }
-                }
-            }
-            // It is being pushed: no need to ask as long as it comes.
-            None => {
-                if let Some(lag) = peer.lag.get_mut(key) {
-                    lag.ask_at = lag.ask_at.max(now + patience);
-                }
+        if peer.asks.get(key).is_some_and(|ask| ask.from <= seq && ask.to == seq) {
+            peer.asks.remove(key);
+            self.asking.remove(key);
+            peer.pump_at = Some(peer.pump_at.unwrap_or(u64::MAX).min(now));
+            if let Some(lag) = peer.lag.get_mut(key) {
+                lag.ask_tries = 0;
             }
         }
     }

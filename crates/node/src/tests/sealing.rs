@@ -2,7 +2,20 @@
 
 use super::Replicas;
 use super::replicas::write;
+use crate::core::Core;
 use crate::seal::Sealed;
+use base::{Entry, Oid, SpaceTag};
+
+// What is sealed here and not yet there.
+fn lacking(core: &Core, friend: &Core, tag: &SpaceTag) -> Vec<Entry> {
+    let mut entries = core.all_entries(tag).unwrap();
+    entries.retain(|entry| friend.entry_record(&entry.hash()).unwrap().is_none());
+    entries
+}
+
+fn names(core: &Core, room: &Oid) -> Vec<String> {
+    core.list(room, None, 9).unwrap().into_iter().map(|found| found.name).collect()
+}
 
 #[test]
 fn what_was_done_to_a_room_since_it_was_looked_at_is_sealed_with_what_builds_on_it() {
@@ -15,13 +28,8 @@ fn what_was_done_to_a_room_since_it_was_looked_at_is_sealed_with_what_builds_on_
     core.set_attr(&root, Some(0o700), Some(std::time::UNIX_EPOCH)).unwrap();
     core.seal_space(&tag, due.expect("a file is due"), &mut Sealed::default()).unwrap();
     // Nothing more is sealed: this is all that a friend hears until something else happens.
-    for entry in core.all_entries(&tag).unwrap() {
-        if friend.entry_record(&entry.hash()).unwrap().is_none() {
-            friend.take_entry(&entry, false).unwrap();
-        }
-    }
-    let names: Vec<_> = friend.list(&root, None, 9).unwrap().into_iter().map(|found| found.name).collect();
-    assert_eq!(names, ["file"]);
+    lacking(core, friend, &tag).iter().for_each(|entry| drop(friend.take_entry(entry, false).unwrap()));
+    assert_eq!(names(friend, &root), ["file"]);
     assert!(core.state.read().space(&replicas.space).unwrap().pending.changes.is_empty());
 }
 
@@ -33,15 +41,13 @@ fn a_room_that_another_is_making_is_the_same_room() {
     let (root, tag) = (replicas.root(), replicas.space.tag());
     let made = core.mkdir(root, "objects").unwrap();
     core.seal_all(true).unwrap();
-    let mut entries = core.all_entries(&tag).unwrap();
-    entries.retain(|entry| friend.entry_record(&entry.hash()).unwrap().is_none());
+    let entries = lacking(core, friend, &tag);
     assert_eq!(entries.len(), 2, "a birth, and the door");
     friend.take_entry(&entries[0], false).unwrap();
     assert!(friend.list(&root, None, 9).unwrap().is_empty());
     assert_eq!(friend.mkdir(root, "objects").unwrap(), made);
     friend.take_entry(&entries[1], false).unwrap();
-    let names: Vec<_> = friend.list(&root, None, 9).unwrap().into_iter().map(|found| found.name).collect();
-    assert_eq!(names, ["objects"]);
+    assert_eq!(names(friend, &root), ["objects"]);
 }
 
 // What was known of a room that came and went is not taken for the next one's.
@@ -59,11 +65,6 @@ fn a_room_made_again_before_anybody_heard_of_the_first_is_as_it_is_asked_for() {
     assert_eq!(core.attr(&second).unwrap().perm & 0o777, 0o700);
     write(core, second, "file", "words");
     core.seal_all(true).unwrap();
-    for entry in core.all_entries(&tag).unwrap() {
-        if friend.entry_record(&entry.hash()).unwrap().is_none() {
-            friend.take_entry(&entry, false).unwrap();
-        }
-    }
-    let names: Vec<_> = friend.list(&second, None, 9).unwrap().into_iter().map(|found| found.name).collect();
-    assert_eq!(names, ["file"]);
+    lacking(core, friend, &tag).iter().for_each(|entry| drop(friend.take_entry(entry, false).unwrap()));
+    assert_eq!(names(friend, &second), ["file"]);
 }
